@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/seed57833328/rondo/examples/ticketing/gateway"
+	"github.com/seed57833328/rondo/examples/ticketing/inventory"
+	"github.com/seed57833328/rondo/examples/ticketing/script"
+	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+)
+
+// What the program returns.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // an audit failed, or the program could not go on
+	exitUsage       = 2 // bad flags
+	exitBadLines    = 3 // a script had bad lines, and every audit passed
+	exitInterrupted = 130
+)
+
+// options are what the command line says.
+type options struct {
+	customers, seats, sections int
+	rates                      gateway.Rates
+	speed                      float64
+	seed                       uint64
+	seeds                      int
+	script                     string
+	plain                      bool
+
+	given map[string]bool // the flags that were
+}
+
+const usage = `Ticketing opens a sale and lets customers race for the seats, with failures on,
+then audits it. It is the reference application of rondo.
+
+  ticketing                 a live sale, on goroutines, with time running faster
+  ticketing --seed 7        a simulated one, which repeats exactly
+  ticketing --seeds 1000    simulated ones of the seeds 1 to 1000, audited
+  ticketing --script FILE   a simulated one of the commands in FILE (- is stdin)
+
+Flags:
+  --customers N    how many customers come (2000)
+  --seats N        how many seats there are (500)
+  --sections N     how many sections they are in (5)
+  --decline RATE   how many charges are declined, from 0 to 1 (0.15)
+  --timeout RATE   how many requests the gateway leaves without an answer (0.1)
+  --late RATE      how many charges it decides after 20 s to 7 minutes (0.1)
+                   In a script these rates are 0 unless given.
+  --speed N        how many times faster than real a live sale runs (300: five
+                   minutes pass in a second)
+  --plain          print lines in a terminal too
+  --seed N, --seeds N, --script FILE   as above; --seed goes with --script too
+
+Commands of a script, one JSON object a line (# begins a comment):
+%s
+Exit code: 0 the audit passed; 1 it failed; 2 bad flags; 3 it passed, but the
+script had bad lines; 130 interrupted.
+`
+
+// parseOptions reads the command line.
+func parseOptions(args []string) (options, error) {
+	o := options{customers: 2000, seats: 500, sections: 5, speed: 300, given: map[string]bool{}}
+	o.rates = gateway.Rates{Decline: 0.15, Timeout: 0.10, Late: 0.10}
+	fs := flags(&o)
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	fs.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
+	if o.given["script"] {
+		o.quietUnlessGiven()
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("argument %q: want flags only", fs.Arg(0))
+	}
+	for _, p := range meaningless {
+		if o.given[p.flag] && o.given[p.beside] {
+			return o, fmt.Errorf("--%s: has no meaning with --%s", p.flag, p.beside)
+		}
+	}
+	if o.sections > o.seats {
+		return o, fmt.Errorf("--sections %d: want at most one for each of the %d --seats", o.sections, o.seats)
+	}
+	return o, nil
+}
+
+// meaningless are the flags that say nothing beside another.
+var meaningless = []struct{ flag, beside string }{
+	{"seed", "seeds"}, {"script", "seeds"},
+	{"speed", "seed"}, {"speed", "seeds"}, {"speed", "script"},
+	{"customers", "script"}, {"seats", "script"}, {"sections", "script"},
+}
+
+// quietUnlessGiven leaves failures to the script.
+func (o *options) quietUnlessGiven() {
+	for name, rate := range map[string]*float64{"decline": &o.rates.Decline, "timeout": &o.rates.Timeout, "late": &o.rates.Late} {
+		if !o.given[name] {
+			*rate = 0
+		}
+	}
+}
+
+func flags(o *options) *flag.FlagSet {
+	fs := flag.NewFlagSet("ticketing", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // run prints errors and help
+	fs.Var(count{&o.customers, 100_000}, "customers", "")
+	fs.Var(count{&o.seats, 50_000}, "seats", "")
+	fs.Var(count{&o.sections, 50}, "sections", "")
+	fs.Var((*rate)(&o.rates.Decline), "decline", "")
+	fs.Var((*rate)(&o.rates.Timeout), "timeout", "")
+	fs.Var((*rate)(&o.rates.Late), "late", "")
+	fs.Var((*speed)(&o.speed), "speed", "")
+	fs.Var((*seed)(&o.seed), "seed", "")
+	fs.Var(count{&o.seeds, 1_000_000}, "seeds", "")
+	fs.StringVar(&o.script, "script", "", "")
+	fs.BoolVar(&o.plain, "plain", false, "")
+	return fs
+}
+
+// help is what --help prints.
+func help() string { return fmt.Sprintf(usage, script.Help) }
+
+// count is a flag for how many there are of something.
+type count struct {
+	n    *int
+	most int
+}
+
+func (c count) String() string {
+	if c.n == nil {
+		return ""
+	}
+	return strconv.Itoa(*c.n)
+}
+
+func (c count) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > c.most {
+		return fmt.Errorf("want a whole number from 1 to %d", c.most)
+	}
+	*c.n = n
+	return nil
+}
+
+// rate is a flag for how often something happens.
+type rate float64
+
+func (r *rate) String() string { return strconv.FormatFloat(float64(*r), 'g', -1, 64) }
+
+func (r *rate) Set(text string) error {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= 0 && f <= 1) {
+		return errors.New("want a number from 0 to 1")
+	}
+	*r = rate(f)
+	return nil
+}
+
+// speed is a flag for how fast time runs.
+type speed float64
+
+func (s *speed) String() string { return strconv.FormatFloat(float64(*s), 'g', -1, 64) }
+
+func (s *speed) Set(text string) error {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= 1 && f <= 10_000) {
+		return errors.New("want a number from 1 to 10000")
+	}
+	*s = speed(f)
+	return nil
+}
+
+// seed is a flag for the number of a simulation.
+type seed uint64
+
+func (s *seed) String() string { return strconv.FormatUint(uint64(*s), 10) }
+
+func (s *seed) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return errors.New("want a whole number from 0 to 18446744073709551615")
+	}
+	*s = seed(n)
+	return nil
+}
+
+// seatsInRow is how long the rows of the hall are.
+const seatsInRow = 20
+
+// hall is what is on offer: sections as even as they can be, the first ones the
+// dearest.
+func (o *options) hall() []inventory.Section {
+	tiers := []ticket.Tier{{Name: "Premium", Price: 149_90}, {Name: "Standard", Price: 89_50}, {Name: "Economy", Price: 45_25}}
+	sections := make([]inventory.Section, o.sections)
+	for i := range sections {
+		seats := o.seats / o.sections
+		if i < o.seats%o.sections {
+			seats++
+		}
+		var rows []int
+		for ; seats > 0; seats -= seatsInRow {
+			rows = append(rows, min(seats, seatsInRow))
+		}
+		id := ticket.Section{Event: "gala", Name: fmt.Sprintf("S%d", i+1)}
+		sections[i] = inventory.NewSection(id, tiers[i*len(tiers)/len(sections)], rows...)
+	}
+	return sections
+}
