@@ -170,16 +170,18 @@ func TestTimeoutEndsTheHandlersContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var took time.Duration
+		var why error
 		s := open(t, store.Config{}, handle(func(ctx context.Context, _ string) (string, error) {
 			began := time.Now()
 			<-ctx.Done()
-			took = time.Since(began)
+			took, why = time.Since(began), ctx.Err()
 			return "too late", nil
 		}))
 		require.NoError(t, s.SendAndSettle(t.Context(), act("go", do("x", effect.Timeout(3*time.Second)))))
 		require.Equal(t, "go x!store_test.call: timed out after 3s", logOf(s))
 		synctest.Wait()
 		require.Equal(t, 3*time.Second, took)
+		require.Equal(t, context.DeadlineExceeded, why)
 	})
 }
 

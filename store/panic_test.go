@@ -294,6 +294,50 @@ func TestRule7_HooksAskForHealthWhileTheStoreStops(t *testing.T) {
 	})
 }
 
+// Those who send while a store stops are told why.
+func TestRule7_SendsWhileTheStoreStops(t *testing.T) {
+	t.Parallel()
+	var s *testStore
+	var got error
+	s = open(t, store.Config{Hooks: store.Hooks{DeadLettered: func(store.DeadLetterInfo) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			got = s.Send(t.Context(), act("x"))
+		}()
+		<-done
+	}}})
+	send(t, s, act("a", fx.After(nil, time.Hour, act("timer"))), acting("culprit", boom))
+	var stopped *store.StoppedError
+	require.ErrorAs(t, got, &stopped)
+}
+
+// A shutdown in a hurry that comes upon a panic is told of that.
+func TestRule7_APanicAgainstAShutdownInAHurry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told journal
+		deaf := make(chan struct{})
+		defer close(deaf)
+		s := open(t, store.Config{Hooks: store.Hooks{Stopped: func(_ string, err error) { told.tell(err) }}},
+			handle(func(context.Context, string) (string, error) { <-deaf; return "", nil }))
+		send(t, s, act("a", do("deaf")))
+		release := occupied(t, s)
+		send(t, s, acting("culprit", boom))
+		shut := make(chan error, 3)
+		for range cap(shut) {
+			go func() { shut <- s.Shutdown(ended()) }()
+		}
+		synctest.Wait()
+		release()
+		var stopped *store.StoppedError
+		for range cap(shut) {
+			require.ErrorAs(t, <-shut, &stopped)
+		}
+		require.Len(t, told.all(), 1)
+	})
+}
+
 // Many send, look and wait while the store stops: all are told, none hangs, and
 // every action that was accepted is reduced or a dead letter.
 func TestRule7_StoppingAgainstEverything(t *testing.T) {

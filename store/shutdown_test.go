@@ -235,6 +235,22 @@ func TestRule8_CancelledHandlersAreWaitedFor(t *testing.T) {
 	})
 }
 
+// Shutdown returns when the hook has been told, so that its log is complete.
+func TestRule8_TheHookIsToldBeforeShutdownReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		told := false
+		s := open(t, store.Config{Hooks: store.Hooks{Stopped: func(string, error) {
+			_ = store.Sleep(background, time.Minute)
+			told = true
+		}}})
+		require.NoError(t, s.SendAndSettle(t.Context(), act("a", fx.After(nil, time.Second, act("b")))))
+		send(t, s, act("c", fx.After(nil, time.Second, act("d"))))
+		require.NoError(t, s.Shutdown(t.Context()))
+		require.True(t, told)
+	})
+}
+
 func TestRule8_ShutdownAgain(t *testing.T) {
 	t.Parallel()
 	t.Run("twice", func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -196,6 +197,51 @@ func TestContexts(t *testing.T) {
 		}, sortLast(trace), "seed %d", seed)
 		trace = nil
 	}
+}
+
+// All that wait with contexts derived from one that ends go on in an order of
+// the seed's.
+func TestContextsThatEndTogether(t *testing.T) {
+	t.Parallel()
+	run := func(seed uint64) (order string) {
+		require.NoError(t, sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
+			s := open(rt, store.Config{}, handle(func(ctx context.Context, _ string) (string, error) {
+				left := 8
+				all := rt.NewSignal()
+				for i := range left {
+					rt.Go(func() {
+						mine := ctx
+						if i%2 == 0 {
+							derived, cancel := context.WithCancel(ctx)
+							defer cancel()
+							mine = derived
+						}
+						_ = store.Sleep(mine, time.Hour)
+						order += strconv.Itoa(i)
+						if left--; left == 0 {
+							all.Fire()
+						}
+					})
+				}
+				return "", all.Wait(context.WithoutCancel(ctx))
+			}))
+			_ = s.Send(ctx, act("a", do("x", effect.Key("k"))))
+			_ = store.Sleep(ctx, time.Second)
+			_ = s.SendAndSettle(ctx, act("b", fx.Cancel("k")))
+			_ = s.Shutdown(ctx)
+		}))
+		return order
+	}
+	orders := map[string]bool{}
+	for seed := range uint64(30) {
+		want := run(seed)
+		require.Len(t, want, 8)
+		for range 5 {
+			require.Equal(t, want, run(seed))
+		}
+		orders[want] = true
+	}
+	require.Greater(t, len(orders), 20)
 }
 
 // sortLast evens out the order of two results of one instant.
