@@ -258,6 +258,62 @@ func TestKeyedSendsAgainstPassivation(t *testing.T) {
 	require.Greater(t, passivated, 100)
 }
 
+// All use one store, which another pushes out again and again.
+func TestKeyedSendsAgainstPassivationOfOneKey(t *testing.T) {
+	t.Parallel()
+	const senders, each = 4, 4000
+	var passivated atomic.Int64
+	k, err := store.NewKeyed(func(int) int { return 0 }, reducer.Func[int, int](func(s *int, n int, _ reducer.Env) effect.Effect[int] {
+		*s += n
+		return effect.Effect[int]{}
+	}), store.KeyedConfig[int, int]{MaxLive: 1, Passivated: func(_, n int) { passivated.Add(int64(n)) }})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	var accepted atomic.Int64
+	for sender := range senders {
+		wg.Go(func() {
+			for range each {
+				key := 0
+				if sender == 0 {
+					key = 1
+				}
+				switch err := k.Send(background, key, 1); {
+				case err == nil:
+					accepted.Add(1)
+				case !errors.Is(err, store.ErrTooManyLive):
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, k.Shutdown(t.Context()))
+	k.Range(func(_ int, n *int) bool { passivated.Add(int64(*n)); return true })
+	require.Equal(t, accepted.Load(), passivated.Load())
+}
+
+// A handler that was cancelled and has not returned keeps its store, so that
+// shutdown waits for it.
+func TestKeyedKeepsAStoreWhoseHandlerStillRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		deaf := make(chan struct{})
+		k := openKeyed(t, store.KeyedConfig[string, state]{IdleAfter: time.Second}, handle(func(context.Context, string) (string, error) {
+			<-deaf
+			return "", nil
+		}))
+		require.NoError(t, k.Send(t.Context(), "a", act("a", do("x", effect.Key("k")))))
+		synctest.Wait()
+		require.NoError(t, k.Send(t.Context(), "a", act("b", fx.Cancel("k"))))
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		require.Equal(t, 1, k.Len())
+		close(deaf)
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		require.Zero(t, k.Len())
+		require.NoError(t, k.Shutdown(t.Context()))
+	})
+}
+
 // The bound is for stores, not for those who make the same one at once.
 func TestKeyedFirstUseByManyAtTheBound(t *testing.T) {
 	t.Parallel()

@@ -276,6 +276,25 @@ func TestAdmission(t *testing.T) {
 			require.Less(t, accepted.Load(), int64(10))
 		})
 	})
+	t.Run("a sender is let in just when its context has ended", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			rt := slowToGiveUp{store.RuntimeOf(background), make(chan struct{})}
+			s := open(t, store.Config{Mailbox: 1, Runtime: rt})
+			release := occupied(t, s)
+			send(t, s, act("b"))
+			ctx, cancel := context.WithCancel(t.Context())
+			sent := make(chan error)
+			go func() { sent <- s.Send(ctx, act("c")) }()
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			release()
+			close(rt.goOn)
+			require.NoError(t, <-sent, "it was accepted")
+			require.Equal(t, "busy b c", logOf(s))
+		})
+	})
 	t.Run("those who wait are let in, in order", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
@@ -325,4 +344,27 @@ func TestAdmission(t *testing.T) {
 			require.EqualValues(t, accepted.Load(), store.View(s, func(s *state) int { return s.sum }))
 		}
 	})
+}
+
+// slowToGiveUp is the machine, but a wait whose context has ended returns late.
+type slowToGiveUp struct {
+	store.Runtime
+	goOn chan struct{}
+}
+
+func (rt slowToGiveUp) NewSignal() store.Signal {
+	return slowSignal{rt.Runtime.NewSignal(), rt.goOn}
+}
+
+type slowSignal struct {
+	store.Signal
+	goOn chan struct{}
+}
+
+func (s slowSignal) Wait(ctx context.Context) error {
+	err := s.Signal.Wait(ctx)
+	if err != nil {
+		<-s.goOn
+	}
+	return err
 }
