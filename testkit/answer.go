@@ -214,7 +214,7 @@ func verbs[A any](call tree.Call[A]) string {
 }
 
 // callText is a call in a report.
-func callText[A any](call tree.Call[A]) string {
+func callText(call caller) string {
 	if call.RequestType() == nil {
 		return kindText(call.Kind()) + " " + show(call.Name())
 	}

@@ -102,6 +102,11 @@ func (e *Engine[S, A]) Settle(id TaskID, attempt int, o tree.Outcome) bool {
 	e.stopTimer(t)
 	if r := t.call.Options().Retry; r != nil && t.attempt < r.Attempts && t.failed(o) && r.If(o.Err()) {
 		t.state = Backoff
+		if e.config.Steady {
+			steady := *r
+			steady.Jitter = 0
+			r = &steady
+		}
 		e.setTimer(t, backoff(r, t.attempt, e.chance(t)))
 		return true
 	}

@@ -17,8 +17,12 @@ type Config[S, A any] struct {
 	Reducer reducer.Reducer[S, A]
 	// ID is the name space of action ids.
 	ID uuid.UUID
-	// Now is asked at most once between two calls of Refresh.
+	// Now is asked at most once between two calls of Refresh. It may be nil if
+	// the driver always calls SetNow or Tick.
 	Now func() time.Time
+	// Steady leaves the jitter out of waits for another attempt, so that like
+	// situations have like deadlines.
+	Steady bool
 }
 
 // Engine is a state and what is going on about it.
@@ -31,6 +35,7 @@ type Engine[S, A any] struct {
 	drawn    uint64 // ids drawn in this step
 	now      time.Time
 	nowKnown bool
+	nowRead  bool // a reducer has asked for the time
 	reducing bool
 	mapping  tree.Call[A] // whose result is being mapped
 
@@ -123,6 +128,12 @@ func (e *Engine[S, A]) Reduce(a A, c Cause) *Step[A] {
 
 // Refresh makes the next reading of the time a new one.
 func (e *Engine[S, A]) Refresh() { e.nowKnown = false }
+
+// SetNow tells the time, until Refresh, without anything that is due happening.
+func (e *Engine[S, A]) SetNow(now time.Time) { e.now, e.nowKnown = now, true }
+
+// ReadNow tells whether a reducer has ever asked for the time.
+func (e *Engine[S, A]) ReadNow() bool { return e.nowRead }
 
 // Next reduces the next action that waits, and returns what it was. The result
 // is good until the following call. ok is false when none waits.
@@ -387,7 +398,10 @@ func (e *Engine[S, A]) pay() {
 // source is the engine as what a reducer's Env reads.
 type source[S, A any] Engine[S, A]
 
-func (s *source[S, A]) Now() time.Time { return (*Engine[S, A])(s).time() }
+func (s *source[S, A]) Now() time.Time {
+	s.nowRead = true
+	return (*Engine[S, A])(s).time()
+}
 
 func (s *source[S, A]) NewID() uuid.UUID {
 	s.drawn++

@@ -40,6 +40,7 @@ type task[A any] struct {
 	cause     Cause
 	attempt   int
 	queued    int    // values of a stream that wait to be reduced
+	mark      uint64 // the driver's own
 	batch     uint64 // of commands, that the last Start is in
 	startAt   int    // place of that Start in the batch
 
@@ -93,7 +94,7 @@ func (e *Engine[S, A]) newTask(state State, key any, g *group[A], c Cause) *task
 		i, ts.free = ts.free[n-1], ts.free[:n-1]
 	} else {
 		i = uint32(len(ts.slots)) //nolint:gosec // fewer than 2^32 tasks fit in memory
-		ts.slots = append(ts.slots, slot[A]{task: new(task[A])})
+		ts.grow()
 	}
 	s := &ts.slots[i]
 	s.generation++
@@ -123,6 +124,17 @@ func (e *Engine[S, A]) newTask(state State, key any, g *group[A], c Cause) *task
 		ts.keys[key] = l
 	}
 	return t
+}
+
+// grow makes one more slot, of memory that a copy has left if there is any.
+func (ts *tasks[A]) grow() {
+	n := len(ts.slots)
+	if n < cap(ts.slots) && ts.slots[:n+1][n].task != nil {
+		ts.slots = ts.slots[:n+1]
+		ts.slots[n].generation, ts.slots[n].live = 0, false
+		return
+	}
+	ts.slots = append(ts.slots, slot[A]{task: new(task[A])})
 }
 
 func (e *Engine[S, A]) find(id TaskID) *task[A] {
@@ -225,7 +237,8 @@ type Task[A any] struct {
 	Attempt  int
 	Deadline time.Time // of a timer, a wait or a bounded attempt
 	Cause    Cause
-	Queued   int // values of a stream that wait to be reduced
+	Queued   int    // values of a stream that wait to be reduced
+	Mark     uint64 // the driver's own, see SetMark
 }
 
 // Tasks yields every task in the order in which they were started. The engine
@@ -236,11 +249,15 @@ func (e *Engine[S, A]) Tasks() iter.Seq[Task[A]] {
 			return
 		}
 		for t := e.tasks.first; t != nil; t = t.next {
-			if !yield(Task[A]{t.id, t.state, t.key, t.call, t.action, t.attempt, t.deadline, t.cause, t.queued}) {
+			if !yield(t.tell()) {
 				return
 			}
 		}
 	}
+}
+
+func (t *task[A]) tell() Task[A] {
+	return Task[A]{t.id, t.state, t.key, t.call, t.action, t.attempt, t.deadline, t.cause, t.queued, t.mark}
 }
 
 // Open is the number of tasks.

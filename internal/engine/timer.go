@@ -52,20 +52,38 @@ func (e *Engine[S, A]) Tick(now time.Time) {
 		return
 	}
 	for ts := e.tasks; len(ts.timers) > 0 && !ts.timers[0].deadline.After(now); {
-		t := ts.timers[0]
-		e.stopTimer(t)
-		switch t.state {
-		case Timing:
-			t.state = Delivering
-			e.queue.push(item[A]{action: t.action, cause: t.cause, task: t.id, last: true})
-		case Backoff:
-			e.attempt(t)
-		case Running:
-			e.stop(t, true)
-			o, _ := t.call.Outcome(nil, fmt.Errorf("%s: %w after %v", t.call.Name(), effect.ErrTimeout, t.call.Options().Timeout))
-			e.Settle(t.id, t.attempt, o)
-		case Queued, Held, Delivering: // have no deadline
-		}
+		e.due(ts.timers[0])
+	}
+}
+
+// Fire makes the deadline of one task happen now, whichever is first. The time
+// is that deadline then, if it was not past it. ok is false if the task has none.
+func (e *Engine[S, A]) Fire(id TaskID) (ok bool) {
+	t := e.find(id)
+	if t == nil || t.heapAt == 0 {
+		return false
+	}
+	if !e.nowKnown || t.deadline.After(e.now) {
+		e.SetNow(t.deadline)
+	}
+	e.due(t)
+	return true
+}
+
+// due is what happens when a task's deadline has come.
+func (e *Engine[S, A]) due(t *task[A]) {
+	e.stopTimer(t)
+	switch t.state {
+	case Timing:
+		t.state = Delivering
+		e.queue.push(item[A]{action: t.action, cause: t.cause, task: t.id, last: true})
+	case Backoff:
+		e.attempt(t)
+	case Running:
+		e.stop(t, true)
+		o, _ := t.call.Outcome(nil, fmt.Errorf("%s: %w after %v", t.call.Name(), effect.ErrTimeout, t.call.Options().Timeout))
+		e.Settle(t.id, t.attempt, o)
+	case Queued, Held, Delivering: // have no deadline
 	}
 }
 

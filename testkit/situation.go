@@ -1,0 +1,522 @@
+package testkit
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed57833328/rondo/internal/engine"
+	"github.com/seed57833328/rondo/internal/fingerprint"
+	"github.com/seed57833328/rondo/internal/tree"
+)
+
+// situation is a state of the whole model: of its stores, of the world, and of
+// what is on its way between them.
+type situation[W any] struct {
+	parts   []part
+	world   W
+	flights []flight
+	sent    []uint16 // of each sender's inputs
+	now     time.Time
+	left    bounds
+
+	index uint32 // in the search
+}
+
+// bounds are how many faults may still happen.
+type bounds struct{ crashes, lost, duplicates, failures, timeouts uint8 }
+
+const unbounded = 255
+
+func (b *bounds) hash() uint64 {
+	return uint64(b.crashes) | uint64(b.lost)<<8 | uint64(b.duplicates)<<16 | uint64(b.failures)<<24 | uint64(b.timeouts)<<32
+}
+
+// take uses up one, unless there is no bound.
+func take(n *uint8) {
+	if *n != unbounded {
+		*n--
+	}
+}
+
+// flight is a request on its way.
+type flight struct {
+	part    int
+	task    engine.TaskID // 0 when nobody waits for it any more
+	attempt int
+	call    caller
+	request any
+	answer  int // which of the model's, -1 for none
+	mark    uint64
+	phase   phase
+
+	to   int    // delivered: the part that was asked
+	root uint64 // delivered: the action there
+
+	value any // done
+	err   error
+}
+
+// phase is how far a request has come.
+type phase uint8
+
+const (
+	asked     phase = iota // has not acted
+	delivered              // is in another store, which has not answered
+	done                   // has acted, its answer is on the way
+)
+
+// system is a model made ready: what all its situations have in common.
+type system[S, W any] struct {
+	setup
+	hosts    []hosting[S]
+	worlds   *kind[W]
+	first    S
+	world    W
+	start    time.Time
+	states   *kind[S] // of several stores, for views
+	answers  []*handler
+	byType   map[reflect.Type]int
+	senders  []sender
+	recover  func(*S) (S, []Sent)
+	settings settings
+	clock    bool // time is part of the hash
+	several  bool
+	permuted []*renaming
+}
+
+// sender is the inputs of one.
+type sender struct {
+	inputs []input
+	hash   uint64
+}
+
+type input struct {
+	part   int
+	action any
+}
+
+// modelError is what is wrong with a model.
+type modelError string
+
+func (e modelError) Error() string { return string(e) }
+
+// endlessError is a step that does not end.
+type endlessError struct{ text string }
+
+func (e endlessError) Error() string { return e.text }
+
+// newSystem takes a model.
+func newSystem[S, A, W any](m *Model[S, A, W], st settings) (sys *system[S, W], err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			wrong, ok := v.(modelError)
+			if !ok {
+				panic(v)
+			}
+			err = wrong
+		}
+	}()
+	sys = &system[S, W]{
+		setup:    setup{id: uuid.NewSHA1(uuid.NameSpaceURL, []byte("testkit"))},
+		first:    m.State,
+		world:    m.World,
+		start:    m.Start,
+		settings: st,
+		byType:   map[reflect.Type]int{},
+	}
+	if sys.start.IsZero() {
+		sys.start = Config{}.withDefaults().Start
+	}
+	if sys.worlds, err = kindOf[W]("world"); err != nil {
+		return nil, err
+	}
+	toSent := func(a A) Sent { return Sent{"", a} }
+	switch {
+	case len(m.Stores) > 0 && m.Reducer != nil:
+		return nil, modelError("the model has both Reducer and Stores")
+	case len(m.Stores) > 0:
+		sys.several = true
+		for i, s := range m.Stores {
+			if s.make == nil {
+				return nil, modelError(fmt.Sprintf("store %d is the zero value, make it with StoreOf", i))
+			}
+			for _, other := range sys.hosts {
+				if other.storeName() == s.name {
+					return nil, modelError(fmt.Sprintf("there are two stores of the name %q", s.name))
+				}
+			}
+			sys.hosts = append(sys.hosts, s.make(&sys.setup, i))
+		}
+		if sys.states, err = kindOf[S]("state"); err != nil {
+			return nil, err
+		}
+		if reflect.TypeFor[A]() != reflect.TypeFor[Sent]() {
+			return nil, modelError(fmt.Sprintf("a model of several stores has inputs of type testkit.Sent, not %s: see testkit.To", reflect.TypeFor[A]()))
+		}
+		toSent = func(a A) Sent { return any(a).(Sent) } //nolint:forcetypeassert // A is Sent
+	default:
+		sys.hosts = append(sys.hosts, newHost(&sys.setup, 0, "", func(s *S) *S { return s }, m.Reducer))
+	}
+	if m.Recover != nil {
+		sys.recover = func(crashed *S) (S, []Sent) {
+			s, restart := m.Recover(crashed)
+			actions := make([]Sent, len(restart))
+			for i, a := range restart {
+				actions[i] = toSent(a)
+			}
+			return s, actions
+		}
+	}
+	if st.crashes > 0 && m.Recover == nil {
+		return nil, modelError("Crashes needs Model.Recover, which says with what a process starts again")
+	}
+	if err := sys.takeAnswers(m.Answers); err != nil {
+		return nil, err
+	}
+	if len(m.Inputs) == 0 {
+		return nil, modelError("the model has no Inputs: nothing can happen")
+	}
+	for i, actions := range m.Inputs {
+		s := sender{}
+		if len(actions) == 0 {
+			return nil, modelError(fmt.Sprintf("sender %d of Inputs has no actions", i))
+		}
+		for _, a := range actions {
+			in, err := sys.input(toSent(a))
+			if err != nil {
+				return nil, err
+			}
+			s.inputs = append(s.inputs, in)
+		}
+		s.hash = s.hashWith(nil, sys)
+		sys.senders = append(sys.senders, s)
+	}
+	return sys, sys.permute()
+}
+
+func (s *sender) hashWith(r *renaming, sys interface {
+	nameHash(part int, r *renaming) uint64
+},
+) uint64 {
+	var h uint64
+	for _, in := range s.inputs {
+		h = fingerprint.Mix(h, fingerprint.Mix(sys.nameHash(in.part, r), hashWith(in.action, r)))
+	}
+	return h
+}
+
+func (sys *system[S, W]) takeAnswers(answers []Answer) error {
+	for i, a := range answers {
+		switch {
+		case a.h == nil:
+			return modelError(fmt.Sprintf("answer %d is the zero value, make it with On or Route", i))
+		case a.h.trouble != "":
+			return modelError(a.h.trouble)
+		case a.h.world != nil && a.h.world != reflect.TypeFor[W]():
+			return modelError(fmt.Sprintf("%s acts on a world of type %s, the model's is %s", a.h.request, a.h.world, reflect.TypeFor[W]()))
+		case a.h.route != nil && !sys.several:
+			return modelError(fmt.Sprintf("%s is routed to another store, and the model has one", a.h.request))
+		}
+		if _, twice := sys.byType[a.h.request]; twice {
+			return modelError(fmt.Sprintf("there are two answers for %s", a.h.request))
+		}
+		sys.byType[a.h.request] = len(sys.answers)
+		sys.answers = append(sys.answers, a.h)
+	}
+	return nil
+}
+
+func (sys *system[S, W]) partOf(store string) int {
+	return slices.IndexFunc(sys.hosts, func(h hosting[S]) bool { return h.storeName() == store })
+}
+
+// input finds the store of an action from outside.
+func (sys *system[S, W]) input(s Sent) (input, error) {
+	i := sys.partOf(s.Store)
+	if i < 0 {
+		return input{}, modelError(fmt.Sprintf("%s is sent to the store %q, which the model has not", show(s.Action), s.Store))
+	}
+	if s.Action == nil {
+		return input{}, modelError("an input is nil")
+	}
+	if want := sys.hosts[i].actionType(); !reflect.TypeOf(s.Action).AssignableTo(want) {
+		return input{}, modelError(fmt.Sprintf("%s is sent to %s, whose actions are %s", show(s.Action), orStore(s.Store), want))
+	}
+	if t := uncloneable("action", reflect.ValueOf(s.Action)); t != nil {
+		return input{}, modelError(t.report("action", nameOf(reflect.TypeOf(s.Action))))
+	}
+	return input{i, s.Action}, nil
+}
+
+// initial is the situation in which the model begins.
+func (sys *system[S, W]) initial() *situation[W] {
+	st := &sys.settings
+	sit := &situation[W]{
+		world: sys.worlds.clone(&sys.world),
+		sent:  make([]uint16, len(sys.senders)),
+		now:   sys.start,
+		left: bounds{
+			uint8(st.crashes), uint8(st.lost), uint8(st.duplicates), //nolint:gosec // checked
+			uint8(st.failures), uint8(st.timeouts), //nolint:gosec // -1 is without bound
+		},
+	}
+	for _, h := range sys.hosts {
+		sit.parts = append(sit.parts, h.open(&sys.first, sit.now))
+	}
+	return sit
+}
+
+func (sys *system[S, W]) blank() *situation[W] {
+	sit := &situation[W]{parts: make([]part, len(sys.hosts))}
+	for i, h := range sys.hosts {
+		sit.parts[i] = h.blank()
+	}
+	return sit
+}
+
+func (sys *system[S, W]) copyTo(to, from *situation[W]) {
+	for i, p := range from.parts {
+		to.parts[i].copyFrom(p)
+	}
+	to.world = sys.worlds.clone(&from.world)
+	to.flights = append(to.flights[:0], from.flights...)
+	to.sent = append(to.sent[:0], from.sent...)
+	to.now, to.left = from.now, from.left
+}
+
+// view is the model's state in a situation. scratch is where that of several
+// stores is put together.
+func (sys *system[S, W]) view(sit *situation[W], scratch *S) *S {
+	if !sys.several {
+		return sys.hosts[0].whole(sit.parts[0])
+	}
+	for i, h := range sys.hosts {
+		h.put(scratch, sit.parts[i])
+	}
+	return scratch
+}
+
+func (sys *system[S, W]) scratch() *S {
+	if !sys.several {
+		return nil
+	}
+	s := sys.states.clone(&sys.first)
+	return &s
+}
+
+// atRest tells that nothing is left to do.
+func (sys *system[S, W]) atRest(sit *situation[W]) bool {
+	for i := range sit.sent {
+		if int(sit.sent[i]) < len(sys.senders[i].inputs) {
+			return false
+		}
+	}
+	for i := range sit.flights {
+		if sit.flights[i].task != 0 {
+			return false
+		}
+	}
+	for _, p := range sit.parts {
+		for _, t := range p.tasks() {
+			if !t.deadline.IsZero() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// stuck tells what waits in a situation at rest, or nothing.
+func (sys *system[S, W]) stuck(sit *situation[W]) string {
+	var waits []string
+	for i, p := range sit.parts {
+		for _, t := range p.tasks() {
+			what := "a command is held"
+			if t.call != nil {
+				what = callText(t.call) + " waits its turn"
+			}
+			waits = append(waits, fmt.Sprintf("%s%s under the key %s", sys.prefix(i), what, show(t.key)))
+		}
+	}
+	return strings.Join(waits, "\n")
+}
+
+// hash is the fingerprint of a situation.
+func (sys *system[S, W]) hash(sit *situation[W]) uint64 {
+	if len(sys.permuted) == 0 {
+		return sys.hashWith(sit, nil)
+	}
+	h := uint64(math.MaxUint64)
+	for _, r := range sys.permuted {
+		h = min(h, sys.hashWith(sit, r))
+	}
+	return h
+}
+
+func (sys *system[S, W]) hashWith(sit *situation[W], r *renaming) uint64 {
+	renamed := r != nil
+	h := sit.left.hash()
+	if sys.clock {
+		h = fingerprint.Mix(h, uint64(sit.now.Sub(sys.start))) //nolint:gosec // any
+	}
+	if renamed {
+		h = fingerprint.Mix(h, sys.worlds.kind.HashWith(&sit.world, r.values))
+	} else {
+		h = fingerprint.Mix(h, sys.worlds.kind.Hash(&sit.world))
+	}
+	var sum uint64
+	for i := range sit.sent {
+		sh := sys.senders[i].hash
+		if renamed {
+			sh = sys.senders[i].hashWith(r, sys)
+		}
+		sum += fingerprint.Mix(sh, uint64(sit.sent[i]))
+	}
+	for i := range sit.flights {
+		sum += sys.flightHash(&sit.flights[i], r)
+	}
+	h = fingerprint.Mix(h, sum)
+	if !sys.several {
+		return fingerprint.Mix(h, sit.parts[0].hash(r, nil, sit.now))
+	}
+	sum = 0
+	for i, p := range sit.parts {
+		asks := func(root uint64) uint64 {
+			for j := range sit.flights {
+				if f := &sit.flights[j]; f.phase == delivered && f.to == i && f.root == root {
+					return sys.askHash(f, r)
+				}
+			}
+			return 0
+		}
+		sum += fingerprint.Mix(sys.nameHash(i, r), p.hash(r, asks, sit.now))
+	}
+	return fingerprint.Mix(h, sum)
+}
+
+// nameHash is that of a store's name, in which values are renamed word by word.
+func (sys *system[S, W]) nameHash(part int, r *renaming) uint64 {
+	name := sys.hosts[part].storeName()
+	if r == nil {
+		return fingerprint.String(name)
+	}
+	words := strings.Fields(name)
+	for i, word := range words {
+		if other, ok := r.words[word]; ok {
+			words[i] = other
+		}
+	}
+	return fingerprint.String(strings.Join(words, " "))
+}
+
+func (sys *system[S, W]) askHash(f *flight, r *renaming) uint64 {
+	mark := f.mark
+	if r != nil {
+		mark = hashWith(f.request, r)
+	}
+	h := fingerprint.Mix(mark, sys.nameHash(f.part, r))
+	if f.task == 0 {
+		h = fingerprint.Mix(h, 1)
+	}
+	return h
+}
+
+func (sys *system[S, W]) flightHash(f *flight, r *renaming) uint64 {
+	h := fingerprint.Mix(sys.askHash(f, r), uint64(f.phase)<<32|uint64(uint32(f.attempt))) //nolint:gosec // small
+	if f.phase == delivered {
+		h = fingerprint.Mix(h, sys.nameHash(f.to, r))
+	}
+	if f.phase == done {
+		if f.err != nil {
+			h = fingerprint.Mix(h, fingerprint.String(f.err.Error()))
+		} else {
+			h = fingerprint.Mix(h, hashWith(f.value, r))
+		}
+	}
+	return h
+}
+
+// update carries over what a part has told: requests that began, and those
+// nobody waits for any more.
+func (sys *system[S, W]) update(sit *situation[W], x *exchange) {
+	for _, s := range x.stopped {
+		for i := range sit.flights {
+			if f := &sit.flights[i]; f.part == s.part && f.task == s.id && f.attempt == s.attempt {
+				sys.giveUp(sit, i)
+				break
+			}
+		}
+	}
+	for _, s := range x.started {
+		if !sys.wanted(sit, s) {
+			continue // ended in the same step
+		}
+		f := flight{part: s.part, task: s.id, attempt: s.attempt, call: s.call, mark: s.mark, answer: -1}
+		if t := s.call.RequestType(); t != nil {
+			f.request = s.call.Request()
+			if i, ok := sys.byType[t]; ok {
+				f.answer = i
+			}
+		}
+		switch {
+		case f.request == nil:
+			panic(unsupported{fmt.Sprintf("%s is a function that cannot be looked into: ask for it with a request", callText(s.call))})
+		case s.call.Kind() == tree.Stream:
+			panic(unsupported{callText(s.call) + ": streams are not explored"})
+		case f.answer < 0:
+			panic(unsupported{fmt.Sprintf("%s is asked for, and the model has no answer for %s", callText(s.call), s.call.RequestType())})
+		}
+		sit.flights = append(sit.flights, f)
+	}
+}
+
+// unsupported is a request that the model cannot answer.
+type unsupported struct{ text string }
+
+func (e unsupported) Error() string { return e.text }
+
+// wanted tells whether a call that began still runs.
+func (sys *system[S, W]) wanted(sit *situation[W], s startedCall) bool {
+	for _, t := range sit.parts[s.part].tasks() {
+		if t.id == s.id {
+			return t.attempt == s.attempt && t.state == engine.Running
+		}
+	}
+	return false
+}
+
+// giveUp leaves a flight to itself: it may still act if it has not.
+func (sys *system[S, W]) giveUp(sit *situation[W], i int) {
+	f := &sit.flights[i]
+	h := sys.answers[f.answer]
+	if f.phase != asked || h.reads {
+		sit.flights = slices.Delete(sit.flights, i, i+1)
+		return
+	}
+	f.task, f.attempt = 0, 0
+	for j := range sit.flights {
+		o := &sit.flights[j]
+		if j != i && o.task == 0 && o.part == f.part && o.mark == f.mark {
+			sit.flights = slices.Delete(sit.flights, i, i+1) // one of them says it all
+			return
+		}
+	}
+}
+
+func (sys *system[S, W]) drop(sit *situation[W], i int) {
+	sit.flights = slices.Delete(sit.flights, i, i+1)
+}
+
+// prefix names a store in a label, if there are several.
+func (sys *system[S, W]) prefix(part int) string {
+	if !sys.several {
+		return ""
+	}
+	return sys.hosts[part].storeName() + ": "
+}
