@@ -42,6 +42,10 @@ type part interface {
 	tasks() []task
 	hash(r *renaming, asks func(root uint64) uint64, now time.Time) uint64
 	seq() uint64
+	// deadline is the earliest.
+	deadline() (at time.Time, ok bool)
+	// runs tells whether an attempt is waited for.
+	runs(id engine.TaskID, attempt int) bool
 }
 
 // task is an engine's task with its types hidden.
@@ -177,6 +181,13 @@ func (p *hosted[S, CS, CA]) copyFrom(other part) {
 func (p *hosted[S, CS, CA]) setNow(now time.Time) { p.engine.SetNow(now) }
 func (p *hosted[S, CS, CA]) readNow() bool        { return p.engine.ReadNow() }
 func (p *hosted[S, CS, CA]) seq() uint64          { return p.engine.Seq() }
+
+func (p *hosted[S, CS, CA]) deadline() (at time.Time, ok bool) { return p.engine.Deadline() }
+
+func (p *hosted[S, CS, CA]) runs(id engine.TaskID, attempt int) bool {
+	t, ok := p.engine.Lookup(id)
+	return ok && t.State == engine.Running && t.Attempt == attempt
+}
 
 func (p *hosted[S, CS, CA]) receive(x *exchange, action any) {
 	p.engine.Receive(unshared(action).(CA), engine.Cause{}) //nolint:forcetypeassert // checked before

@@ -61,8 +61,8 @@ type worker[S, W any] struct {
 }
 
 const (
-	blockSize = 2048
-	chunkSize = 16
+	blockSize = 128
+	chunkSize = 8
 	// spotted is how many situations are looked at twice: whether moves repeat,
 	// and leave alone what they were copied from.
 	spotted = 256

@@ -46,19 +46,28 @@ func take(n *uint8) {
 
 // flight is a request on its way.
 type flight struct {
-	part    int
+	*asking
+	*outcome // nil until it is done
+
 	task    engine.TaskID // 0 when nobody waits for it any more
-	attempt int
+	root    uint64        // delivered: the action there
+	attempt int32
+	to      int16 // delivered: the part that was asked
+	phase   phase
+}
+
+// asking is what stays of a flight. It is shared by many.
+type asking struct {
+	part    int
 	call    caller
 	request any
-	answer  int // which of the model's, -1 for none
+	answer  int // which of the model's
 	mark    uint64
-	phase   phase
+}
 
-	to   int    // delivered: the part that was asked
-	root uint64 // delivered: the action there
-
-	value any // done
+// outcome is what a request came to. It is shared by many.
+type outcome struct {
+	value any
 	err   error
 }
 
@@ -323,10 +332,8 @@ func (sys *system[S, W]) atRest(sit *situation[W]) bool {
 		}
 	}
 	for _, p := range sit.parts {
-		for _, t := range p.tasks() {
-			if !t.deadline.IsZero() {
-				return false
-			}
+		if _, timed := p.deadline(); timed {
+			return false
 		}
 	}
 	return true
@@ -389,7 +396,7 @@ func (sys *system[S, W]) hashWith(sit *situation[W], r *renaming) uint64 {
 	for i, p := range sit.parts {
 		asks := func(root uint64) uint64 {
 			for j := range sit.flights {
-				if f := &sit.flights[j]; f.phase == delivered && f.to == i && f.root == root {
+				if f := &sit.flights[j]; f.phase == delivered && int(f.to) == i && f.root == root {
 					return sys.askHash(f, r)
 				}
 			}
@@ -428,9 +435,9 @@ func (sys *system[S, W]) askHash(f *flight, r *renaming) uint64 {
 }
 
 func (sys *system[S, W]) flightHash(f *flight, r *renaming) uint64 {
-	h := fingerprint.Mix(sys.askHash(f, r), uint64(f.phase)<<32|uint64(uint32(f.attempt))) //nolint:gosec // small
+	h := fingerprint.Mix(sys.askHash(f, r), uint64(f.phase)<<32|uint64(uint32(f.attempt))) //nolint:gosec // attempts are few
 	if f.phase == delivered {
-		h = fingerprint.Mix(h, sys.nameHash(f.to, r))
+		h = fingerprint.Mix(h, sys.nameHash(int(f.to), r))
 	}
 	if f.phase == done {
 		if f.err != nil {
@@ -447,17 +454,20 @@ func (sys *system[S, W]) flightHash(f *flight, r *renaming) uint64 {
 func (sys *system[S, W]) update(sit *situation[W], x *exchange) {
 	for _, s := range x.stopped {
 		for i := range sit.flights {
-			if f := &sit.flights[i]; f.part == s.part && f.task == s.id && f.attempt == s.attempt {
+			if f := &sit.flights[i]; f.part == s.part && f.task == s.id && int(f.attempt) == s.attempt {
 				sys.giveUp(sit, i)
 				break
 			}
 		}
 	}
 	for _, s := range x.started {
-		if !sys.wanted(sit, s) {
+		if !sit.parts[s.part].runs(s.id, s.attempt) {
 			continue // ended in the same step
 		}
-		f := flight{part: s.part, task: s.id, attempt: s.attempt, call: s.call, mark: s.mark, answer: -1}
+		f := flight{
+			asking: &asking{part: s.part, call: s.call, mark: s.mark, answer: -1},
+			task:   s.id, attempt: int32(s.attempt), //nolint:gosec // attempts are few
+		}
 		if t := s.call.RequestType(); t != nil {
 			f.request = s.call.Request()
 			if i, ok := sys.byType[t]; ok {
@@ -480,16 +490,6 @@ func (sys *system[S, W]) update(sit *situation[W], x *exchange) {
 type unsupported struct{ text string }
 
 func (e unsupported) Error() string { return e.text }
-
-// wanted tells whether a call that began still runs.
-func (sys *system[S, W]) wanted(sit *situation[W], s startedCall) bool {
-	for _, t := range sit.parts[s.part].tasks() {
-		if t.id == s.id {
-			return t.attempt == s.attempt && t.state == engine.Running
-		}
-	}
-	return false
-}
 
 // giveUp leaves a flight to itself: it may still act if it has not.
 func (sys *system[S, W]) giveUp(sit *situation[W], i int) {

@@ -105,21 +105,20 @@ func (sys *system[S, W]) flightMoves(sit *situation[W], i int, buf []move) []mov
 // deadline, or all.
 func (sys *system[S, W]) timerMoves(sit *situation[W], buf []move) []move {
 	var first time.Time
-	if !sys.settings.anyTimer {
-		for _, p := range sit.parts {
-			for _, t := range p.tasks() {
-				if !t.deadline.IsZero() && (first.IsZero() || t.deadline.Before(first)) {
-					first = t.deadline
-				}
-			}
-		}
-		if first.IsZero() {
-			return buf
+	for _, p := range sit.parts {
+		if at, ok := p.deadline(); ok && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
+	if first.IsZero() {
+		return buf
+	}
 	for i, p := range sit.parts {
+		if at, ok := p.deadline(); !ok || at.After(first) && !sys.settings.anyTimer {
+			continue
+		}
 		for j, t := range p.tasks() {
-			if t.deadline.IsZero() || !first.IsZero() && t.deadline.After(first) {
+			if t.deadline.IsZero() || t.deadline.After(first) && !sys.settings.anyTimer {
 				continue
 			}
 			if t.state == engine.Running && sit.left.timeouts == 0 {
@@ -160,8 +159,8 @@ func (sys *system[S, W]) make(sit *situation[W], m move, x *exchange) {
 		sys.land(sit, int(m.a), value, err, x)
 	case actCall:
 		f := &sit.flights[m.a]
-		f.value, f.err = sys.act(sit, f)
-		f.phase = done
+		value, err := sys.act(sit, f)
+		f.done(value, err)
 	case answerLands:
 		f := &sit.flights[m.a]
 		sys.land(sit, int(m.a), f.value, f.err, x)
@@ -205,6 +204,12 @@ func (sys *system[S, W]) make(sit *situation[W], m move, x *exchange) {
 	}
 }
 
+// done leaves a flight with what it came to.
+func (f *flight) done(value any, err error) {
+	f.outcome = &outcome{value, err}
+	f.phase, f.to, f.root = done, 0, 0
+}
+
 // act has a request act on the world.
 func (sys *system[S, W]) act(sit *situation[W], f *flight) (any, error) {
 	value, err := sys.answers[f.answer].apply(&sit.world, unshared(f.request))
@@ -225,7 +230,7 @@ func (sys *system[S, W]) land(sit *situation[W], i int, value any, err error, x 
 		x.trace.acted(value, err)
 	}
 	sit.parts[f.part].setNow(sit.now)
-	sit.parts[f.part].settle(x, f.task, f.attempt, value, err)
+	sit.parts[f.part].settle(x, f.task, int(f.attempt), value, err)
 	sys.update(sit, x)
 }
 
@@ -239,15 +244,14 @@ func (sys *system[S, W]) deliver(sit *situation[W], i int, x *exchange) {
 	}
 	p := sit.parts[in.part]
 	waited := f.task != 0
-	part, id := f.part, f.task
 	if waited {
-		f.phase, f.to, f.root = delivered, in.part, p.seq()+1
+		f.phase, f.to, f.root = delivered, int16(in.part), p.seq()+1 //nolint:gosec // parts are few
 	} else {
 		sys.drop(sit, i)
 	}
 	sys.receive(sit, in.part, in.action, x)
 	if waited {
-		sys.unanswered(sit, in.part, part, id)
+		sys.unanswered(sit, in.part)
 	}
 }
 
@@ -255,21 +259,20 @@ func (sys *system[S, W]) deliver(sit *situation[W], i int, x *exchange) {
 func (sys *system[S, W]) answered(sit *situation[W], part int, root uint64, action any) {
 	for i := range sit.flights {
 		f := &sit.flights[i]
-		if f.phase != delivered || f.to != part || f.root != root {
+		if f.phase != delivered || int(f.to) != part || f.root != root {
 			continue
 		}
 		if value, err, ok := sys.answers[f.answer].match(action); ok {
-			f.phase, f.value, f.err = done, unshared(value), err
-			f.to, f.root = 0, 0
+			f.done(unshared(value), err)
 		}
 	}
 }
 
 // unanswered ends the asks whose store has finished all that they caused.
-func (sys *system[S, W]) unanswered(sit *situation[W], to, _ int, _ engine.TaskID) {
+func (sys *system[S, W]) unanswered(sit *situation[W], to int) {
 	for i := range sit.flights {
 		f := &sit.flights[i]
-		if f.phase != delivered || f.to != to {
+		if f.phase != delivered || int(f.to) != to {
 			continue
 		}
 		open := false
@@ -277,8 +280,7 @@ func (sys *system[S, W]) unanswered(sit *situation[W], to, _ int, _ engine.TaskI
 			open = open || t.root == f.root
 		}
 		if !open {
-			f.phase, f.err = done, ErrNoReply
-			f.to, f.root = 0, 0
+			f.done(nil, ErrNoReply)
 		}
 	}
 }

@@ -33,11 +33,6 @@ func (e *Engine[S, A]) CopyFrom(src *Engine[S, A], state S) {
 }
 
 func (ts *tasks[A]) copyFrom(src *tasks[A]) {
-	for t := ts.first; t != nil; {
-		old := t
-		t = t.next
-		*old = task[A]{}
-	}
 	if len(ts.keys) > 0 {
 		clear(ts.keys)
 	}
@@ -55,6 +50,13 @@ func (ts *tasks[A]) copyFrom(src *tasks[A]) {
 		ts.slots[i].generation, ts.slots[i].live = src.slots[i].generation, src.slots[i].live
 	}
 	ts.free = append(ts.free[:0], src.free...)
+	for t := ts.first; t != nil; {
+		old := t
+		t = t.next
+		if i := int(uint32(old.id) - 1); i >= len(ts.slots) || !ts.slots[i].live { //nolint:gosec // the low half is the slot
+			*old = task[A]{} // the others are written over
+		}
+	}
 	ts.count, ts.timed, ts.sequences = src.count, src.timed, src.sequences
 	ts.batch++
 	ts.recalled = false

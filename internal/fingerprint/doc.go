@@ -17,7 +17,7 @@
 // count by what they point to, so a clone hashes as its original and a shared
 // value as a copy of it. Nil and empty are one for slices and for maps, because
 // clones and appends do not keep the difference; a nil pointer and a nil
-// interface differ from every other. NaN equals itself and -0 equals +0. A
+// interface differ from every other, but that a nil *[time.Location] is UTC. NaN equals itself and -0 equals +0. A
 // [time.Time] is its instant, without location and monotonic reading. An
 // interface is the name of its dynamic type and its value; so is the value
 // given to [Of], and to [Type.Hash]: Of(v) is what Hash(&v) is, and two types

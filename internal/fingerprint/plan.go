@@ -22,7 +22,6 @@ const (
 	opInt8
 	opInt16
 	opInt32
-	opInt64 // int, where it has 32 bits, is opInt32
 	opUint8
 	opUint16
 	opUint32
@@ -41,6 +40,7 @@ const (
 	opRename   // the type that a Renaming renames
 	opTime     // time.Time
 	opLocation // time.Location
+	opZone     // *time.Location, of which nil is UTC
 	opType     // *reflect.rtype
 	opError    // a pointer with an Error method
 )
@@ -128,10 +128,9 @@ func (ps *planner) plan(t reflect.Type) *plan {
 	pl := b.plan(t)
 	for _, made := range b.made {
 		made.bad, made.badSteps = made.findBad(map[*plan]bool{})
-		switch made.op {
-		case opPointer, opSlice, opMap:
-			made.tracked = made.leadsTo(made, map[*plan]bool{})
-		default:
+		made.setTracked()
+		if made.op == opRename {
+			made.elem.setTracked()
 		}
 	}
 	// Only now are all of them complete.
@@ -139,6 +138,14 @@ func (ps *planner) plan(t reflect.Type) *plan {
 		ps.plans.Store(t, made)
 	}
 	return pl
+}
+
+func (pl *plan) setTracked() {
+	switch pl.op {
+	case opPointer, opSlice, opMap:
+		pl.tracked = pl.leadsTo(pl, map[*plan]bool{})
+	default:
+	}
 }
 
 // findBad returns the first unhashable type in pl and the path to it.
@@ -244,13 +251,8 @@ func (b *builder) rename(pl *plan) {
 	inner := *pl
 	b.fill(&inner, pl.typ)
 	pl.op, pl.elem = opRename, &inner
-	switch inner.op {
-	case opPointer, opSlice, opMap:
-		// It is not in b.made, so nobody else looks.
-		inner.tracked = true
-	case opWords:
+	if inner.op == opWords || inner.isOctet() {
 		pl.count, pl.marks = inner.count, []uintptr{0}
-	default:
 	}
 }
 
@@ -322,6 +324,8 @@ func (b *builder) fillPointer(pl *plan, t reflect.Type) {
 	switch {
 	case t == reflectTypeType:
 		pl.op = opType
+	case t.Elem() == locationType:
+		pl.op = opZone
 	case pl.elem.op != opMethod && t.Implements(errorType):
 		pl.op = opError
 	default:
@@ -345,12 +349,8 @@ func (b *builder) fillArray(pl *plan, t reflect.Type) {
 	default:
 		return
 	}
-	marks := elem.marks
-	if elem.op == opRename {
-		marks = []uintptr{0}
-	}
 	for i := range n {
-		for _, m := range marks {
+		for _, m := range elem.marks {
 			pl.marks = append(pl.marks, uintptr(i)*elem.size+m)
 		}
 	}

@@ -73,17 +73,16 @@ type renamer struct {
 	size    uintptr
 }
 
-// rename overwrites the values that begin at the marks, in units of size unit,
-// in each element of buf.
-func (r *renamer) rename(buf unsafe.Pointer, n int, stride uintptr, marks []uintptr) {
+// rename overwrites in the copy at dst of n elements at src those values that
+// begin at the marks of each. Their type has no pointers.
+func (r *renamer) rename(dst, src unsafe.Pointer, n int, stride uintptr, marks []uintptr) {
 	for range n {
 		for _, m := range marks {
-			at := unsafe.Add(buf, m)
-			if to := r.lookup(at); to != nil {
-				copy(unsafe.Slice((*byte)(at), r.size), unsafe.Slice((*byte)(to), r.size))
+			if to := r.lookup(unsafe.Add(src, m)); to != nil {
+				copy(unsafe.Slice((*byte)(unsafe.Add(dst, m)), r.size), unsafe.Slice((*byte)(to), r.size))
 			}
 		}
-		buf = unsafe.Add(buf, stride)
+		dst, src = unsafe.Add(dst, stride), unsafe.Add(src, stride)
 	}
 }
 

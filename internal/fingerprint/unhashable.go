@@ -9,8 +9,9 @@ import (
 // [For] returns it; [Of], [Type.Hash] and those with a renaming panic with it.
 type UnhashableError struct {
 	// Path leads from the type that was given to the part, as in
-	// "State.Cache.mu". Elements are "[]", map keys "[key]", what an
-	// interface holds ".(package.Type)"; pointers are not shown.
+	// "State.Cache.mu". What an interface holds is ".(package.Type)". Where no
+	// value has been met, an element is "[]" and the key of a map "[key]".
+	// Pointers are not shown.
 	Path string
 	// Type is the type of the part.
 	Type reflect.Type

@@ -176,6 +176,8 @@ func (pl *plan) hash(w *walk, p unsafe.Pointer, h uint64) uint64 {
 		return step(step(h, uint64(t.Unix())), uint64(t.Nanosecond()))
 	case opLocation:
 		return text(h, (*time.Location)(p).String())
+	case opZone:
+		return text(h, (*(**time.Location)(p)).String())
 	case opType:
 		at := *(*unsafe.Pointer)(p)
 		if at == nil {
@@ -256,30 +258,36 @@ func (w *walk) renamedWords(pl *plan, p unsafe.Pointer, n int, h uint64) uint64 
 	}
 	copy(buf, unsafe.Slice((*uint64)(p), n*pl.count))
 	at := unsafe.Pointer(unsafe.SliceData(buf))
-	w.renamer.rename(at, n, pl.size, pl.marks)
+	w.renamer.rename(at, p, n, pl.size, pl.marks)
 	return words(h, at, n*pl.count)
 }
 
 // renamedOctets is renamedWords for bytes.
 func (w *walk) renamedOctets(pl *plan, p unsafe.Pointer, n int, h uint64) uint64 {
-	marks := pl.marks
-	if pl.op == opRename {
-		marks = []uintptr{0}
+	var near [64]byte
+	size := n * int(pl.size)
+	buf := near[:]
+	if size > len(near) {
+		buf = make([]byte, size)
 	}
-	buf := make([]byte, n*int(pl.size))
-	copy(buf, unsafe.Slice((*byte)(p), len(buf)))
-	w.renamer.rename(unsafe.Pointer(unsafe.SliceData(buf)), n, pl.size, marks)
+	buf = buf[:copy(buf, unsafe.Slice((*byte)(p), size))]
+	w.renamer.rename(unsafe.Pointer(unsafe.SliceData(buf)), p, n, pl.size, pl.marks)
 	return octets(h, buf)
 }
 
 // An entry has room for one entry of a map and an iterator.
 type entry struct {
-	iter       reflect.MapIter
-	key, value reflect.Value
+	iter           reflect.MapIter
+	key, value     reflect.Value
+	keyAt, valueAt unsafe.Pointer
 }
 
 func newEntry(t reflect.Type) *entry {
-	return &entry{key: reflect.New(t.Key()).Elem(), value: reflect.New(t.Elem()).Elem()}
+	key, value := reflect.New(t.Key()), reflect.New(t.Elem())
+	return &entry{
+		key: key.Elem(), keyAt: key.UnsafePointer(),
+		value: value.Elem(), valueAt: value.UnsafePointer(),
+	}
 }
 
 // entries continues h with the map that is at m, in any order.
@@ -292,7 +300,6 @@ func (w *walk) entries(pl *plan, m unsafe.Pointer, h uint64) uint64 {
 	}
 	e := pl.entries.Get().(*entry)
 	e.iter.Reset(v)
-	key, value := e.key.Addr().UnsafePointer(), e.value.Addr().UnsafePointer()
 	var sum uint64
 	for e.iter.Next() {
 		e.key.SetIterKey(&e.iter)
@@ -300,11 +307,11 @@ func (w *walk) entries(pl *plan, m unsafe.Pointer, h uint64) uint64 {
 		if w.tracing {
 			w.trace = append(w.trace, "[key]")
 		}
-		one := pl.key.hash(w, key, entryMark)
+		one := pl.key.hash(w, e.keyAt, entryMark)
 		if w.tracing {
 			w.trace[len(w.trace)-1] = fmt.Sprintf("[%v]", e.key)
 		}
-		sum += finish(pl.elem.hash(w, value, one))
+		sum += finish(pl.elem.hash(w, e.valueAt, one))
 		if w.tracing {
 			w.trace = w.trace[:len(w.trace)-1]
 		}
@@ -465,7 +472,7 @@ func float(f float64) uint64 {
 	switch {
 	case f == 0:
 		return 0
-	case f != f:
+	case math.IsNaN(f):
 		return math.Float64bits(math.NaN())
 	}
 	return math.Float64bits(f)
