@@ -21,8 +21,8 @@ type hosting[S any] interface {
 	storeName() string
 	actionType() reflect.Type
 	// open makes a part that begins with what at finds in s; blank one that
-	// is to be copied into.
-	open(s *S, now time.Time) part
+	// is to be copied into. A store draws other ids in each of its lives.
+	open(s *S, now time.Time, life uint64) part
 	blank() part
 	// put makes the part's state a part of s.
 	put(s *S, p part)
@@ -144,9 +144,9 @@ func orStore(name string) string {
 func (h *host[S, CS, CA]) storeName() string        { return h.name }
 func (h *host[S, CS, CA]) actionType() reflect.Type { return reflect.TypeFor[CA]() }
 
-func (h *host[S, CS, CA]) open(s *S, now time.Time) part {
+func (h *host[S, CS, CA]) open(s *S, now time.Time, life uint64) part {
 	p := &hosted[S, CS, CA]{host: h}
-	p.engine.Init(&h.config, 0, h.states.clone(h.at(s)))
+	p.engine.Init(&h.config, life, h.states.clone(h.at(s)))
 	p.engine.SetNow(now)
 	return p
 }

@@ -276,7 +276,7 @@ func (sys *system[S, W]) initial() *situation[W] {
 		},
 	}
 	for _, h := range sys.hosts {
-		sit.parts = append(sit.parts, h.open(&sys.first, sit.now))
+		sit.parts = append(sit.parts, h.open(&sys.first, sit.now, 0))
 	}
 	return sit
 }

@@ -317,8 +317,9 @@ func (sys *system[S, W]) crash(sit *situation[W], x *exchange) {
 	if x.trace != nil {
 		x.trace.crashed(crashed, &recovered)
 	}
+	life := uint64(sys.settings.crashes) - uint64(sit.left.crashes) //nolint:gosec // at most 255
 	for i, h := range sys.hosts {
-		sit.parts[i] = h.open(&recovered, sit.now)
+		sit.parts[i] = h.open(&recovered, sit.now, life)
 	}
 	for _, s := range restart {
 		in, err := sys.input(s)
