@@ -25,8 +25,8 @@ type Source interface {
 // NewEnv makes an Env from its source.
 func NewEnv(source Source) Env { return Env{source} }
 
-// Now is the time of the step. It is read at most once, so all of a step, and of
-// the steps a store takes in one go, has the same time.
+// Now is the time of the step, in UTC. It is read at most once, so all of a step,
+// and of the steps a store takes in one go, has the same time.
 func (e Env) Now() time.Time { return e.source.Now() }
 
 // NewID makes an id that is derived from the action's id and the number of ids

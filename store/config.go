@@ -43,6 +43,8 @@ type Config struct {
 	DeadLetters int
 	// Hooks are told what happens.
 	Hooks Hooks
+	// Journal writes down every action. The default is none.
+	Journal *Journal
 	// ID is the name space of action ids. The default is random; a runtime that
 	// has a method NewID() uuid.UUID gives it.
 	ID uuid.UUID
@@ -185,6 +187,11 @@ func (c Config) validate(r any) (map[reflect.Type]*tree.Handler, error) {
 	}
 	if c.DeadLetters < 0 {
 		return fail("Config.DeadLetters is %d, must not be negative", c.DeadLetters)
+	}
+	if c.Journal != nil {
+		if err := c.Journal.validate(); err != nil {
+			return fail("%w", err)
+		}
 	}
 	handlers := make(map[reflect.Type]*tree.Handler, len(c.Handlers))
 	for i, handler := range c.Handlers {

@@ -322,6 +322,9 @@ func (k *Keyed[K, S, A]) make(sh *shard[K, S, A], key K) (*resident[K, S, A], er
 	r.host, r.key = k.host, key
 	r.used.Store(k.clock.Add(1))
 	r.engine.Init(&k.host.engine, r.nth, k.initial(key))
+	if k.host.hash != nil {
+		r.scribe = newScribe(k.host, key, &r.engine.State)
+	}
 	if sh.m == nil {
 		sh.m = map[K]*resident[K, S, A]{}
 	}

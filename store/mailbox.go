@@ -275,6 +275,9 @@ func (s *Store[S, A]) pump() {
 
 // after does what follows a step: its effects start, then all are told.
 func (s *Store[S, A]) after(step *engine.Step[A]) {
+	if s.scribe != nil {
+		s.scribe.step(&s.engine, step)
+	}
 	s.execute()
 	if step.Cause.Track != nil || s.host.config.Hooks.Reduced != nil || s.watch.Load() != nil {
 		s.tell(step)

@@ -102,6 +102,9 @@ func (s *Store[S, A]) close(err error) {
 	end := s.end
 	s.mu.Unlock()
 	defer end.done.Fire()
+	if s.scribe != nil {
+		_ = s.scribe.j.Flush() // kept in Err
+	}
 	if w := s.watch.Load(); w != nil {
 		w.close()
 	}
@@ -136,6 +139,9 @@ func (s *Store[S, A]) crashed(value any) {
 	s.host.crashes.Add(1)
 	err := &StoppedError{Store: s.host.config.Name, Key: s.key, State: &s.engine.State, Value: value, Stack: debug.Stack()}
 	err.During, err.Action = s.engine.Doing()
+	if action, ok := err.Action.(A); ok && s.scribe != nil {
+		s.scribe.panicked(&s.engine, action, s.engine.Reducing(), value)
+	}
 	var list []Abandoned
 	s.leave(err, &list)
 }

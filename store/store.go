@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed57833328/rondo/internal/engine"
+	"github.com/seed57833328/rondo/internal/fingerprint"
 	"github.com/seed57833328/rondo/internal/tree"
 	"github.com/seed57833328/rondo/reducer"
 )
@@ -41,6 +43,8 @@ type Store[S, A any] struct {
 	armed  time.Time // what the timer is set to
 
 	watch atomic.Pointer[watch[S, A]] // observers and predicates, nil for none
+
+	scribe *scribe[S, A] // the owner's; nil without a journal
 }
 
 // host is what the stores of one Keyed have in common; a Store has its own.
@@ -50,9 +54,10 @@ type host[S, A any] struct {
 	handlers map[reflect.Type]*tree.Handler
 	pool     *pool
 	letters  deadLetters[A]
-	panics   atomic.Int64 // of observers and hooks
-	crashes  atomic.Int64 // stores stopped by a panic
-	many     bool         // a keyed store's
+	hash     *fingerprint.Type[S] // with a journal
+	panics   atomic.Int64         // of observers and hooks
+	crashes  atomic.Int64         // stores stopped by a panic
+	many     bool                 // a keyed store's
 
 	// simulated is set where runs are to repeat: nothing may follow the order
 	// of a map.
@@ -67,6 +72,9 @@ func New[S, A any](initial S, r reducer.Reducer[S, A], cfg Config) (*Store[S, A]
 	}
 	s := &Store[S, A]{host: h}
 	s.engine.Init(&h.engine, 0, initial)
+	if h.hash != nil {
+		s.scribe = newScribe(h, nil, &s.engine.State)
+	}
 	return s, nil
 }
 
@@ -78,6 +86,11 @@ func newHost[S, A any](r reducer.Reducer[S, A], cfg Config) (*host[S, A], error)
 	}
 	h := &host[S, A]{config: cfg, handlers: handlers}
 	h.engine = engine.Config[S, A]{Reducer: r, ID: cfg.ID, Now: cfg.Runtime.Now}
+	if cfg.Journal != nil {
+		if h.hash, err = fingerprint.For[S](); err != nil {
+			return nil, fmt.Errorf("store %q: Config.Journal: %w", cfg.Name, err)
+		}
+	}
 	_, live := cfg.Runtime.(realRuntime)
 	h.simulated = !live
 	idle := idleWorkers

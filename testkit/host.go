@@ -323,7 +323,7 @@ func (p *hosted[S, CS, CA]) hash(r *renaming, asks func(root uint64) uint64, now
 			}
 		}
 		th := fingerprint.Mix(mark, uint64(t.State)<<32|uint64(uint32(t.Attempt))) //nolint:gosec // small
-		th = fingerprint.Mix(th, uint64(p.engine.Line(t.ID))) //nolint:gosec // small
+		th = fingerprint.Mix(th, uint64(p.engine.Line(t.ID)))                      //nolint:gosec // small
 		if !t.Deadline.IsZero() {
 			th = fingerprint.Mix(th, uint64(max(0, t.Deadline.Sub(now)))+1) //nolint:gosec // not negative
 		}

@@ -42,8 +42,10 @@ var rules = []rule{
 	{pkg: "reducer", core: true, local: []string{"effect", "internal/tree"}, modules: []string{uuid}},
 	{pkg: "workflow", core: true},
 	{pkg: "internal/engine", local: []string{"effect", "reducer", "internal/tree"}, modules: []string{uuid}},
-	{pkg: "store", core: true, local: []string{"effect", "reducer", "internal/tree", "internal/engine"}, modules: []string{uuid, sync}},
-	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine"}, anyModule: true},
+	{pkg: "internal/fingerprint", modules: []string{uuid}},
+	{pkg: "internal/journal", local: []string{"effect", "reducer", "internal/fingerprint"}},
+	{pkg: "store", core: true, local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, modules: []string{uuid, sync}},
+	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, anyModule: true},
 }
 
 // coreModules are the only modules a core package may depend on, directly or

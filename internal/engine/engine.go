@@ -244,6 +244,12 @@ func (e *Engine[S, A]) Doing() (what string, action any) {
 	return "apply effects", nil
 }
 
+// Reducing is the cause of the action that is being reduced, or was last.
+func (e *Engine[S, A]) Reducing() Cause { return e.step.Cause }
+
+// Moment is the time of the step taken last, and how many ids were drawn in it.
+func (e *Engine[S, A]) Moment() (now time.Time, drawn uint64) { return e.time(), e.drawn }
+
 // Seq is the number of actions reduced.
 func (e *Engine[S, A]) Seq() uint64 { return e.seq }
 
@@ -400,7 +406,7 @@ type source[S, A any] Engine[S, A]
 
 func (s *source[S, A]) Now() time.Time {
 	s.nowRead = true
-	return (*Engine[S, A])(s).time()
+	return (*Engine[S, A])(s).time().UTC() // without the monotonic reading, which is no data
 }
 
 func (s *source[S, A]) NewID() uuid.UUID {

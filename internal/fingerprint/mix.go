@@ -61,12 +61,12 @@ func finish(h uint64) uint64 {
 
 // words continues h with n 64-bit words at p, two at a time.
 func words(h uint64, p unsafe.Pointer, n int) uint64 {
-	for ; n >= 2; n -= 2 {
-		h = fold(*(*uint64)(p)^secret1, *(*uint64)(unsafe.Add(p, 8))^h)
-		p = unsafe.Add(p, 16)
+	all := unsafe.Slice((*uint64)(p), n)
+	for ; len(all) >= 2; all = all[2:] {
+		h = fold(all[0]^secret1, all[1]^h)
 	}
-	if n == 1 {
-		h = step(h, *(*uint64)(p))
+	if len(all) == 1 {
+		h = step(h, all[0])
 	}
 	return h
 }

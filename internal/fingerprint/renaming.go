@@ -76,13 +76,13 @@ type renamer struct {
 // rename overwrites in the copy at dst of n elements at src those values that
 // begin at the marks of each. Their type has no pointers.
 func (r *renamer) rename(dst, src unsafe.Pointer, n int, stride uintptr, marks []uintptr) {
-	for range n {
+	for i := range n {
 		for _, m := range marks {
-			if to := r.lookup(unsafe.Add(src, m)); to != nil {
-				copy(unsafe.Slice((*byte)(unsafe.Add(dst, m)), r.size), unsafe.Slice((*byte)(to), r.size))
+			at := uintptr(i)*stride + m //nolint:gosec // not negative
+			if to := r.lookup(unsafe.Add(src, at)); to != nil {
+				copy(unsafe.Slice((*byte)(unsafe.Add(dst, at)), r.size), unsafe.Slice((*byte)(to), r.size))
 			}
 		}
-		dst, src = unsafe.Add(dst, stride), unsafe.Add(src, stride)
 	}
 }
 

@@ -229,9 +229,8 @@ func (w *walk) elements(elem *plan, p unsafe.Pointer, n int, h uint64) uint64 {
 		}
 		return octets(h, unsafe.Slice((*byte)(p), n))
 	case elem.op == opString:
-		for range n {
-			h = text(h, *(*string)(p))
-			p = unsafe.Add(p, elem.size)
+		for _, s := range unsafe.Slice((*string)(p), n) {
+			h = text(h, s)
 		}
 		return h
 	}
@@ -239,11 +238,10 @@ func (w *walk) elements(elem *plan, p unsafe.Pointer, n int, h uint64) uint64 {
 		if w.tracing {
 			w.trace = append(w.trace, fmt.Sprintf("[%d]", i))
 		}
-		h = elem.hash(w, p, h)
+		h = elem.hash(w, unsafe.Add(p, uintptr(i)*elem.size), h) //nolint:gosec // not negative
 		if w.tracing {
 			w.trace = w.trace[:len(w.trace)-1]
 		}
-		p = unsafe.Add(p, elem.size)
 	}
 	return h
 }
