@@ -75,8 +75,7 @@ func Explore[S, A, W any](t T, m Model[S, A, W], opts ...Option) Stats {
 	t.Helper()
 	stats, failure, err := Search(m, opts...)
 	if err != nil {
-		t.Fatalf("testkit: Explore: %v", err)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Explore: %v", err)
 	}
 	for _, w := range stats.Warnings {
 		t.Logf("testkit: Explore: WARNING: %s", w)
@@ -84,8 +83,7 @@ func Explore[S, A, W any](t T, m Model[S, A, W], opts ...Option) Stats {
 	if failure != nil {
 		text := failure.report(t.Name(), &stats)
 		keep(t, text)
-		t.Fatalf("%s", text)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "%s", text)
 	}
 	t.Logf("testkit: %s, %.0f transitions/s, %d bytes/state", &stats, stats.Rate(), stats.BytesPerState)
 	if !stats.Complete {

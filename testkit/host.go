@@ -378,11 +378,12 @@ func (p *hosted[S, CS, CA]) nodeHash(n *tree.Node[CA], r *renaming) uint64 {
 // taskMark is the part of a task's hash that stays while it is open.
 func (p *hosted[S, CS, CA]) taskMark(t *engine.Task[CA], r *renaming) uint64 {
 	var h uint64
-	if t.Call != nil {
+	switch {
+	case t.Call != nil:
 		return p.markOf(t.Call, r)
-	} else if t.State == engine.Timing {
+	case t.State == engine.Timing:
 		h = fingerprint.Mix(2, hashWith(t.Action, r))
-	} else {
+	default:
 		h = fingerprint.Mix(3, 0)
 	}
 	h = fingerprint.Mix(h, hashWith(t.Key, r))

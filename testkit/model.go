@@ -80,7 +80,7 @@ type handler struct {
 	// route gives the store a request goes to, and the action it is there.
 	route func(request any) (store string, action any)
 	// match takes the answer out of an action of that store.
-	match func(action any) (value any, err error, ok bool) //nolint:revive // as a user writes it
+	match func(action any) (value any, err error, ok bool)
 
 	fails    []error
 	reads    bool
@@ -128,7 +128,7 @@ func On[W any, Q effect.Request[R], R any](f func(world *W, q Q) (R, error), opt
 // and with which action; answer takes the result out of an action that this one
 // caused there, as the match of store.Ask does. What can happen to a request
 // that [On] answers can happen to this one.
-func Route[Q effect.Request[R], R, A any](to func(Q) (store string, action A), answer func(A) (value R, err error, ok bool), opts ...AnswerOption) Answer { //nolint:revive // ok goes last, as in a map
+func Route[Q effect.Request[R], R, A any](to func(Q) (store string, action A), answer func(A) (value R, err error, ok bool), opts ...AnswerOption) Answer {
 	h := &handler{request: reflect.TypeFor[Q]()}
 	if to == nil || answer == nil {
 		h.trouble = fmt.Sprintf("Route[%s]: nil function", h.request)

@@ -23,7 +23,6 @@ type ReplayOption func(*replayOptions)
 type replayOptions struct {
 	actions map[string]reflect.Type
 	errors  []error
-	initial any
 	only    string
 }
 
@@ -68,8 +67,7 @@ func Replay[S, A any](t T, path string, r reducer.Reducer[S, A], opts ...ReplayO
 	t.Helper()
 	file, err := os.Open(path) //nolint:gosec // the test's own
 	if err != nil {
-		t.Fatalf("testkit: Replay: %v", err)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Replay: %v", err)
 	}
 	defer file.Close() //nolint:errcheck // only read
 	ReplayFrom(t, path, file, r, opts...)
@@ -90,11 +88,9 @@ func ReplayFrom[S, A any](t T, name string, from io.Reader, r reducer.Reducer[S,
 	torn, err := journal.Read(from, p.line)
 	switch {
 	case err != nil:
-		t.Fatalf("testkit: Replay: %s: %v", name, err)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Replay: %s: %v", name, err)
 	case p.steps == 0:
-		t.Fatalf("testkit: Replay: %s: no steps are in it", name)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Replay: %s: no steps are in it", name)
 	}
 	if torn > 0 {
 		t.Logf("testkit: Replay: %s: line %d is torn off, as by the end of the process, and was left out", name, torn)
@@ -124,7 +120,7 @@ type replayed[S any] struct {
 // maxPast is how many steps before it a report shows.
 const maxPast = 8
 
-func (p *replay[S, A]) line(n int, l *journal.Line) error {
+func (p *replay[S, A]) line(_ int, l *journal.Line) error {
 	switch {
 	case l.Cut != "":
 		p.cut = l.Cut
@@ -150,7 +146,7 @@ func (p *replay[S, A]) line(n int, l *journal.Line) error {
 		return fmt.Errorf("%s, step %d: %w", storeText(l), l.Seq, err)
 	}
 	p.steps++
-	return p.step(n, l, s, action)
+	return p.step(l, s, action)
 }
 
 func storeText(l *journal.Line) string {
@@ -223,7 +219,7 @@ func (p *replay[S, A]) error(text string) error {
 }
 
 // step takes a step and holds it against the journal.
-func (p *replay[S, A]) step(n int, l *journal.Line, s *replayed[S], action A) error {
+func (p *replay[S, A]) step(l *journal.Line, s *replayed[S], action A) error {
 	env := &lineEnv{line: l}
 	before := duplicate(s.state)
 	var made effect.Effect[A]

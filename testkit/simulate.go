@@ -58,8 +58,7 @@ func Simulate[S, A, W any](t T, m Model[S, A, W], opts ...Option) {
 		err = wrong
 	}
 	if err != nil {
-		t.Fatalf("testkit: Simulate: %v", err)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Simulate: %v", err)
 	}
 	w := &wanderer[S, W]{sys: sys, promises: promises, scratch: sys.scratch()}
 	var steps int
@@ -74,13 +73,11 @@ func Simulate[S, A, W any](t T, m Model[S, A, W], opts ...Option) {
 		failure := w.fail(short)
 		text := failure.walkReport(t.Name(), seed, len(labels))
 		keep(t, text)
-		t.Fatalf("%s", text)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "%s", text)
 	}
 	for i, p := range promises {
 		if p.kind == sometimes && met&(1<<i) == 0 {
-			t.Fatalf("testkit: Sometimes %q is never met in %s of %d steps together", p.name, plural(len(seeds), "walk"), steps)
-			panic("testkit: T.Fatalf has returned")
+			fatalf(t, "testkit: Sometimes %q is never met in %s of %d steps together", p.name, plural(len(seeds), "walk"), steps)
 		}
 	}
 	t.Logf("testkit: simulated %s, %d steps", plural(len(seeds), "walk"), steps)
@@ -305,8 +302,7 @@ func Retrace[S, A, W any](t T, m Model[S, A, W], steps []string, opts ...Option)
 		err = modelError("there are no steps")
 	}
 	if err != nil {
-		t.Fatalf("testkit: Retrace: %v", err)
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Retrace: %v", err)
 	}
 	w := &wanderer[S, W]{sys: sys, promises: promises, scratch: sys.scratch()}
 	taken, broken, skipped := w.follow(steps, !st.endless)
@@ -314,8 +310,7 @@ func Retrace[S, A, W any](t T, m Model[S, A, W], steps []string, opts ...Option)
 		t.Logf("testkit: Retrace: LEFT OUT, it cannot happen any more: %s", label)
 	}
 	if len(skipped) == len(steps) {
-		t.Fatalf("testkit: Retrace: none of the steps can happen: are these the steps of this model?")
-		panic("testkit: T.Fatalf has returned")
+		fatalf(t, "testkit: Retrace: none of the steps can happen: are these the steps of this model?")
 	}
 	if broken == nil {
 		return
@@ -324,6 +319,5 @@ func Retrace[S, A, W any](t T, m Model[S, A, W], steps []string, opts ...Option)
 	_, f.trace = sys.retell(taken)
 	text := f.report(t.Name(), nil)
 	keep(t, text)
-	t.Fatalf("%s", text)
-	panic("testkit: T.Fatalf has returned")
+	fatalf(t, "%s", text)
 }

@@ -206,7 +206,10 @@ func newSystem[S, A, W any](m *Model[S, A, W], st settings) (sys *system[S, W], 
 		s.hash = s.hashWith(nil, sys)
 		sys.senders = append(sys.senders, s)
 	}
-	return sys, sys.permute()
+	if err := sys.permute(); err != nil {
+		return nil, err
+	}
+	return sys, nil
 }
 
 func (s *sender) hashWith(r *renaming, sys interface {

@@ -294,8 +294,6 @@ func (sys *system[S, W]) fire(sit *situation[W], part, place int, x *exchange) {
 	if t.state == engine.Running {
 		take(&sit.left.timeouts)
 	}
-	// An attempt whose time is over is stopped with its end, so what it asked
-	// for is left to itself here.
 	p.setNow(sit.now)
 	p.fire(x, t.id)
 	sys.update(sit, x)
@@ -346,10 +344,10 @@ func (sys *system[S, W]) label(sit *situation[W], m move) string {
 		return sys.prefix(in.part) + verb + show(in.action)
 	case fireTask:
 		t := sit.parts[m.a].tasks()[m.b]
-		switch {
-		case t.state == engine.Running:
+		switch t.state { //nolint:exhaustive // the others have no deadline
+		case engine.Running:
 			return sys.prefix(int(m.a)) + show(t.call.Request()) + " times out"
-		case t.state == engine.Backoff:
+		case engine.Backoff:
 			return sys.prefix(int(m.a)) + show(t.call.Request()) + " is tried again"
 		}
 		return sys.prefix(int(m.a)) + "timer " + show(t.action)

@@ -22,3 +22,10 @@ func over(t T) bool {
 	s, ok := t.(interface{ Skipped() bool })
 	return ok && s.Skipped()
 }
+
+// fatalf ends the test. It does not return.
+func fatalf(test T, format string, args ...any) {
+	test.Helper()
+	test.Fatalf(format, args...)
+	panic("testkit: T.Fatalf has returned")
+}

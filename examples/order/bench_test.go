@@ -66,6 +66,7 @@ func BenchmarkExplore(b *testing.B) {
 }
 
 func explore[S, A, W any](b *testing.B, m testkit.Model[S, A, W]) {
+	b.Helper()
 	b.ReportAllocs()
 	var transitions int
 	var bytes int

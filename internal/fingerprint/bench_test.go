@@ -9,6 +9,7 @@ import (
 )
 
 func benchmark[V any](b *testing.B, v V) {
+	b.Helper()
 	typ, err := fingerprint.For[V]()
 	require.NoError(b, err)
 	b.ReportAllocs()
