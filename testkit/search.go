@@ -333,6 +333,14 @@ func (w *worker[S, W]) look(sit *situation[W], f *found[W]) {
 // judge holds a situation to the promises.
 func (sys *system[S, W]) judge(sit *situation[W], promises []typedPromise[S, W], scratch *S, rest bool) (broken *violation, meets uint64) {
 	state := sys.view(sit, scratch)
+	if rest {
+		if waits := sys.stuck(sit); waits != "" {
+			broken = &violation{
+				headline: "deadlock: nothing is left to happen, and something waits",
+				body:     waits,
+			}
+		}
+	}
 	for i := range promises {
 		p := &promises[i]
 		switch {
@@ -341,19 +349,11 @@ func (sys *system[S, W]) judge(sit *situation[W], promises []typedPromise[S, W],
 				meets |= 1 << i
 			}
 		case p.kind == always && !p.holds(state, &sit.world),
-			p.kind == finally && rest && !p.holds(state, &sit.world):
+			p.kind == finally && rest && broken == nil && !p.holds(state, &sit.world):
 			return &violation{headline: fmt.Sprintf("%s %q is broken", p.kind, p.name)}, 0
 		}
 	}
-	if rest {
-		if waits := sys.stuck(sit); waits != "" {
-			return &violation{
-				headline: "deadlock: nothing is left to happen, and something waits",
-				body:     waits,
-			}, 0
-		}
-	}
-	return nil, meets
+	return broken, meets
 }
 
 // broke is the violation that a panic stands for.

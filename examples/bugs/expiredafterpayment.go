@@ -1,0 +1,42 @@
+package bugs
+
+import (
+	"time"
+
+	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/reducer"
+)
+
+// ExpiredAfterPayment frees a seat when the time to pay is over, paid or not.
+//
+// Careful cancels the timer with the payment.
+type ExpiredAfterPayment struct{ Careful bool }
+
+// Claim is the state of ExpiredAfterPayment.
+type Claim struct{ Held, Paid bool }
+
+type (
+	// Pay makes a held seat one's own.
+	Pay struct{}
+	// Expired ends the time to pay.
+	Expired struct{}
+)
+
+// Reduce implements reducer.Reducer.
+func (r ExpiredAfterPayment) Reduce(c *Claim, action any, _ reducer.Env) effect.Effect[any] {
+	switch action.(type) {
+	case Hold:
+		c.Held = true
+		return fx.After("expiry", 5*time.Minute, Expired{})
+	case Pay:
+		if c.Held {
+			c.Paid = true
+		}
+		if c.Held && r.Careful {
+			return fx.Cancel("expiry")
+		}
+	case Expired:
+		c.Held = false
+	}
+	return fx.None()
+}
