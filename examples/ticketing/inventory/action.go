@@ -85,6 +85,10 @@ type LoadFailed struct {
 	Rejection *ticket.RejectionError
 }
 
+// Resume goes on with a section whose process has started again, with the state
+// that was saved. It must be the first action then.
+type Resume struct{}
+
 // HoldExpired ends a hold that nobody confirmed in time.
 type HoldExpired struct{ Reservation ticket.Reservation }
 
@@ -98,6 +102,7 @@ func (Rejected) isAction()      {}
 func (SectionLoaded) isAction() {}
 func (LoadFailed) isAction()    {}
 func (HoldExpired) isAction()   {}
+func (Resume) isAction()        {}
 
 func (Held) isAnswer()      {}
 func (Confirmed) isAnswer() {}

@@ -3,6 +3,8 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/seed57833328/rondo/effect"
@@ -44,6 +46,8 @@ func (Reducer) Reduce(s *State, action Action, env reducer.Env) effect.Effect[Ac
 		return loaded(s, a.Section, env)
 	case LoadFailed:
 		return loadFailed(s, a)
+	case Resume:
+		return expireAgain(&s.Section)
 	case HoldExpired:
 		s.Section.take(a.Reservation, IsExpired)
 	}
@@ -144,6 +148,18 @@ func hold(s *Section, c Hold) effect.Effect[Action] {
 	return fx.All(
 		fx.After(expiry{c.Reservation}, HoldFor, HoldExpired{c.Reservation}),
 		held(s, c.Reservation, seats))
+}
+
+// expireAgain gives those who hold seats the whole time once more: when they
+// began is not known.
+func expireAgain(s *Section) effect.Effect[Action] {
+	var all []effect.Effect[Action]
+	for _, r := range slices.Sorted(maps.Keys(s.Claims)) {
+		if s.Claims[r].Status == IsHeld {
+			all = append(all, fx.After(expiry{r}, HoldFor, HoldExpired{r}))
+		}
+	}
+	return fx.All(all...)
 }
 
 func confirm(s *Section, c Confirm) effect.Effect[Action] {

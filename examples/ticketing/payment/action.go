@@ -15,6 +15,11 @@ type Charge struct {
 // Refund asks for it back. It is answered by [Refunded], however long that takes.
 type Refund struct{ Payment ticket.Reservation }
 
+// Resume goes on with a payment whose process has started again, with the state
+// that was saved. It must be the first action then: those who waited for an
+// answer before are gone.
+type Resume struct{}
+
 // Answer is what came of a command.
 type Answer interface {
 	Action
@@ -66,6 +71,7 @@ type (
 )
 
 func (Charge) isAction()           {}
+func (Resume) isAction()           {}
 func (Refund) isAction()           {}
 func (Charged) isAction()          {}
 func (Refused) isAction()          {}

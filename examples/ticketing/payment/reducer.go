@@ -79,6 +79,8 @@ func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Acti
 		return charge(s, a)
 	case Refund:
 		return refund(s, a)
+	case Resume:
+		return goOn(s)
 	case ChargeAnswered:
 		return chargeAnswered(s, a.Approved)
 	case ChargeUnanswered:
@@ -133,6 +135,22 @@ func refund(s *State, c Refund) effect.Effect[Action] {
 	case Charging, LookingUp, IsCharged:
 	}
 	return fx.All(holdRefund(s), startRefund(s, Withdrawn))
+}
+
+// goOn asks again for what was on its way. The gateway's keys make that safe.
+func goOn(s *State) effect.Effect[Action] {
+	s.ChargesHeld, s.RefundsHeld = 0, 0
+	limit := fx.After(giveUp, GiveUpAfter, GiveUpDue{})
+	switch s.Phase {
+	case Charging:
+		return fx.All(limit, submitCharge(s.Key, s.Amount))
+	case LookingUp:
+		return fx.All(limit, lookUp(s.Key))
+	case Refunding:
+		return submitRefund(s.Key)
+	case New, IsCharged, IsDeclined, IsRefunded:
+	}
+	return fx.None()
 }
 
 func submit(s *State) effect.Effect[Action] {

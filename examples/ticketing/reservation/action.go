@@ -14,6 +14,11 @@ type Start struct{ Order Order }
 // Start keeps it from doing anything.
 type Cancel struct{ Reservation ticket.Reservation }
 
+// Resume goes on with a reservation whose process has started again, with the
+// state that was saved. It must be the first action then: those who waited for
+// it to end are gone.
+type Resume struct{}
+
 // Finished tells how the reservation ended.
 type Finished struct{ Outcome Outcome }
 
@@ -60,6 +65,7 @@ type (
 func (Start) isAction()              {}
 func (Cancel) isAction()             {}
 func (Finished) isAction()           {}
+func (Resume) isAction()             {}
 func (SeatsWereHeld) isAction()      {}
 func (WasCharged) isAction()         {}
 func (SeatsWereConfirmed) isAction() {}

@@ -26,6 +26,8 @@ func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Acti
 	switch a := action.(type) {
 	case Start:
 		return start(s, a.Order)
+	case Resume:
+		return goOn(s)
 	case SeatsWereHeld:
 		return pay(s, a)
 	case WasCharged:
@@ -68,6 +70,26 @@ func start(s *State, order Order) effect.Effect[Action] {
 		answer(s),
 		fx.After(deadline, Deadline, DeadlineDue{}),
 		holdSeats(order))
+}
+
+// goOn asks again for what was on its way. Each request may be made twice.
+func goOn(s *State) effect.Effect[Action] {
+	s.Asking = 0
+	limit := fx.After(deadline, Deadline, DeadlineDue{})
+	switch s.Phase {
+	case Holding:
+		return fx.All(limit, holdSeats(s.Order))
+	case Paying:
+		return fx.All(limit, charge(s))
+	case Confirming:
+		return confirmSeats(s.Order)
+	case Ticketing:
+		return issueTicket(s.Outcome.Ticket)
+	case Compensating:
+		return undoLast(s)
+	case New, Completed, Failed, Cancelled:
+	}
+	return fx.None()
 }
 
 func pay(s *State, held SeatsWereHeld) effect.Effect[Action] {
