@@ -41,6 +41,10 @@ type part interface {
 	// tasks are what is open; the slice is good until the next call.
 	tasks() []task
 	hash(r *renaming, asks func(root uint64) uint64, now time.Time) uint64
+	// seal makes the part one that is shared by many situations: it is only
+	// read from then on. sealed tells that it is.
+	seal(rs []*renaming)
+	sealed() bool
 	seq() uint64
 	// deadline is the earliest.
 	deadline() (at time.Time, ok bool)
@@ -167,15 +171,35 @@ type hosted[S, CS, CA any] struct {
 	host   *host[S, CS, CA]
 	engine engine.Engine[CS, CA]
 
-	open   []engine.Task[CA]  // scratch
-	told   []task             // scratch
-	groups []engine.Group[CA] // scratch
-	of     []int              // scratch
+	// What follows is worked out from the engine, once if the part is shared.
+	shared bool
+	hashes []uint64 // of the state, under each renaming
+	open   []engine.Task[CA]
+	told   []task
+	groups []engine.Group[CA]
+	of     []int // the group of each task, if there are groups
 }
 
 func (p *hosted[S, CS, CA]) copyFrom(other part) {
 	o := other.(*hosted[S, CS, CA]) //nolint:forcetypeassert // parts stand in the same order
 	p.engine.CopyFrom(&o.engine, p.host.states.clone(&o.engine.State))
+	p.shared = false
+}
+
+func (p *hosted[S, CS, CA]) sealed() bool { return p.shared }
+
+func (p *hosted[S, CS, CA]) seal(rs []*renaming) {
+	p.look()
+	p.tell()
+	if len(rs) == 0 {
+		p.hashes = append(p.hashes[:0], p.stateHash(nil))
+	} else {
+		p.hashes = p.hashes[:0]
+		for _, r := range rs {
+			p.hashes = append(p.hashes, p.stateHash(r))
+		}
+	}
+	p.shared = true
 }
 
 func (p *hosted[S, CS, CA]) setNow(now time.Time) { p.engine.SetNow(now) }
@@ -275,6 +299,29 @@ func (p *hosted[S, CS, CA]) commands(x *exchange) {
 }
 
 func (p *hosted[S, CS, CA]) tasks() []task {
+	if !p.shared {
+		p.tell()
+	}
+	return p.told
+}
+
+// look lists what is open, and sees to it that each task has its mark.
+func (p *hosted[S, CS, CA]) look() {
+	p.open = p.engine.AppendTasks(p.open[:0])
+	for i := range p.open {
+		if t := &p.open[i]; t.Mark == 0 {
+			t.Mark = p.taskMark(t, nil)
+			p.engine.SetMark(t.ID, t.Mark)
+		}
+	}
+	p.groups, p.of = p.groups[:0], p.of[:0]
+	if p.engine.HasGroups() {
+		p.groups, p.of = p.engine.AppendGroups(p.groups, p.of)
+	}
+}
+
+// tell lists what is open for others.
+func (p *hosted[S, CS, CA]) tell() {
 	p.open, p.told = p.engine.AppendTasks(p.open[:0]), p.told[:0]
 	for i := range p.open {
 		t := &p.open[i]
@@ -290,37 +337,38 @@ func (p *hosted[S, CS, CA]) tasks() []task {
 			p.told[i].action = t.Action
 		}
 	}
-	return p.told
+}
+
+func (p *hosted[S, CS, CA]) stateHash(r *renaming) uint64 {
+	switch {
+	case p.shared && r == nil:
+		return p.hashes[0]
+	case p.shared:
+		return p.hashes[r.index]
+	case r == nil:
+		return p.host.states.kind.Hash(&p.engine.State)
+	}
+	return p.host.states.kind.HashWith(&p.engine.State, r.values)
 }
 
 // hash is that of the state and of what is open. Tasks are a multiset: in which
 // order they were started does not matter but within the line of their key, or
 // if there are sequences.
 func (p *hosted[S, CS, CA]) hash(r *renaming, asks func(root uint64) uint64, now time.Time) uint64 {
-	renamed := r != nil
-	var h uint64
-	if renamed {
-		h = p.host.states.kind.HashWith(&p.engine.State, r.values)
-	} else {
-		h = p.host.states.kind.Hash(&p.engine.State)
-	}
+	h := p.stateHash(r)
 	if p.engine.Open() == 0 {
 		return h
 	}
-	p.open = p.engine.AppendTasks(p.open[:0])
-	ordered := p.engine.HasGroups()
-	if ordered {
-		p.groups, p.of = p.engine.AppendGroups(p.groups[:0], p.of[:0])
+	if !p.shared {
+		p.look()
 	}
+	ordered := len(p.of) > 0
 	var sum uint64
 	for i := range p.open {
 		t := &p.open[i]
 		mark := t.Mark
-		if mark == 0 || renamed {
+		if r != nil {
 			mark = p.taskMark(t, r)
-			if !renamed {
-				p.engine.SetMark(t.ID, mark)
-			}
 		}
 		th := fingerprint.Mix(mark, uint64(t.State)<<32|uint64(uint32(t.Attempt))) //nolint:gosec // small
 		th = fingerprint.Mix(th, uint64(p.engine.Line(t.ID)))                      //nolint:gosec // small

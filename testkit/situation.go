@@ -248,8 +248,20 @@ func (sys *system[S, W]) partOf(store string) int {
 	return slices.IndexFunc(sys.hosts, func(h hosting[S]) bool { return h.storeName() == store })
 }
 
-// input finds the store of an action from outside.
+// input is an action from outside with the store that it is for.
 func (sys *system[S, W]) input(s Sent) (input, error) {
+	in, err := sys.address(s)
+	if err != nil {
+		return in, err
+	}
+	if t := uncloneable("action", reflect.ValueOf(s.Action)); t != nil {
+		return in, modelError(t.report("action", nameOf(reflect.TypeOf(s.Action))))
+	}
+	return in, nil
+}
+
+// address finds the store of an action.
+func (sys *system[S, W]) address(s Sent) (input, error) {
 	i := sys.partOf(s.Store)
 	if i < 0 {
 		return input{}, modelError(fmt.Sprintf("%s is sent to the store %q, which the model has not", show(s.Action), s.Store))
@@ -259,9 +271,6 @@ func (sys *system[S, W]) input(s Sent) (input, error) {
 	}
 	if want := sys.hosts[i].actionType(); !reflect.TypeOf(s.Action).AssignableTo(want) {
 		return input{}, modelError(fmt.Sprintf("%s is sent to %s, whose actions are %s", show(s.Action), orStore(s.Store), want))
-	}
-	if t := uncloneable("action", reflect.ValueOf(s.Action)); t != nil {
-		return input{}, modelError(t.report("action", nameOf(reflect.TypeOf(s.Action))))
 	}
 	return input{i, s.Action}, nil
 }
@@ -286,20 +295,32 @@ func (sys *system[S, W]) initial() *situation[W] {
 
 func (sys *system[S, W]) blank() *situation[W] {
 	sit := &situation[W]{parts: make([]part, len(sys.hosts))}
-	for i, h := range sys.hosts {
-		sit.parts[i] = h.blank()
+	if !sys.several {
+		sit.parts[0] = sys.hosts[0].blank()
 	}
 	return sit
 }
 
 func (sys *system[S, W]) copyTo(to, from *situation[W]) {
-	for i, p := range from.parts {
-		to.parts[i].copyFrom(p)
+	if sys.several {
+		copy(to.parts, from.parts) // they are sealed: own makes copies when they change
+	} else {
+		to.parts[0].copyFrom(from.parts[0])
 	}
 	to.world = sys.worlds.clone(&from.world)
 	to.flights = append(to.flights[:0], from.flights...)
 	to.sent = append(to.sent[:0], from.sent...)
 	to.now, to.left = from.now, from.left
+}
+
+// own gives a part that may be changed.
+func (sys *system[S, W]) own(sit *situation[W], i int) part {
+	if sit.parts[i].sealed() {
+		p := sys.hosts[i].blank()
+		p.copyFrom(sit.parts[i])
+		sit.parts[i] = p
+	}
+	return sit.parts[i]
 }
 
 // view is the model's state in a situation. scratch is where that of several
@@ -357,8 +378,16 @@ func (sys *system[S, W]) stuck(sit *situation[W]) string {
 	return strings.Join(waits, "\n")
 }
 
-// hash is the fingerprint of a situation.
+// hash is the fingerprint of a situation. Of several stores those that have
+// changed are sealed.
 func (sys *system[S, W]) hash(sit *situation[W]) uint64 {
+	if sys.several {
+		for _, p := range sit.parts {
+			if !p.sealed() {
+				p.seal(sys.permuted)
+			}
+		}
+	}
 	if len(sys.permuted) == 0 {
 		return sys.hashWith(sit, nil)
 	}

@@ -217,8 +217,9 @@ func (sys *system[S, W]) act(sit *situation[W], f *flight) (any, error) {
 }
 
 func (sys *system[S, W]) receive(sit *situation[W], to int, action any, x *exchange) {
-	sit.parts[to].setNow(sit.now)
-	sit.parts[to].receive(x, action)
+	p := sys.own(sit, to)
+	p.setNow(sit.now)
+	p.receive(x, action)
 	sys.update(sit, x)
 }
 
@@ -229,8 +230,9 @@ func (sys *system[S, W]) land(sit *situation[W], i int, value any, err error, x 
 	if x.trace != nil {
 		x.trace.acted(value, err)
 	}
-	sit.parts[f.part].setNow(sit.now)
-	sit.parts[f.part].settle(x, f.task, int(f.attempt), value, err)
+	p := sys.own(sit, f.part)
+	p.setNow(sit.now)
+	p.settle(x, f.task, int(f.attempt), value, err)
 	sys.update(sit, x)
 }
 
@@ -238,7 +240,7 @@ func (sys *system[S, W]) land(sit *situation[W], i int, value any, err error, x 
 func (sys *system[S, W]) deliver(sit *situation[W], i int, x *exchange) {
 	f := &sit.flights[i]
 	name, action := sys.answers[f.answer].route(unshared(f.request))
-	in, err := sys.input(Sent{name, action})
+	in, err := sys.address(Sent{name, action})
 	if err != nil {
 		panic(unsupported{show(f.request) + " is routed: " + err.Error()})
 	}
@@ -286,7 +288,7 @@ func (sys *system[S, W]) unanswered(sit *situation[W], to int) {
 }
 
 func (sys *system[S, W]) fire(sit *situation[W], part, place int, x *exchange) {
-	p := sit.parts[part]
+	p := sys.own(sit, part)
 	t := p.tasks()[place]
 	if t.deadline.After(sit.now) {
 		sit.now = t.deadline

@@ -12,6 +12,7 @@ import (
 type renaming struct {
 	values fingerprint.Renaming
 	words  map[string]string // of names of stores
+	index  int
 }
 
 // symmetry is a set of values that can be exchanged.
@@ -74,7 +75,7 @@ func (sys *system[S, W]) permute() error {
 	}
 	first := sys.initial()
 	for i, to := range permutations(n) {
-		r := &renaming{values: s.rename(to), words: map[string]string{}}
+		r := &renaming{values: s.rename(to), words: map[string]string{}, index: i}
 		for from, j := range to {
 			r.words[s.names[from]] = s.names[j]
 		}
