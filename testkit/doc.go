@@ -99,8 +99,37 @@
 // then takes another path, may go unnoticed; strings and ids are therefore also
 // changed wherever they occur at once.
 //
+// # Exploration
+//
+// [Explore] is given a [Model]: a reducer, or several stores, what is sent to it
+// from outside, and a simple picture of the world with a function for each type
+// of request. It visits every order in which inputs can come, requests act and are
+// answered and timers fire, with every way to spread the faults that were allowed:
+//
+//	model := testkit.Model[Order, Action, Bank]{
+//		Reducer: Reducer{},
+//		Inputs:  [][]Action{{Place{}}, {Cancel{}}},
+//		Answers: []testkit.Answer{testkit.On((*Bank).charge, testkit.Fails(ErrDeclined)), testkit.On((*Bank).refund)},
+//	}
+//	testkit.Explore(t, model,
+//		testkit.Always("charged once", func(_ *Order, b *Bank) bool { return b.Charges <= 1 }),
+//		testkit.Sometimes("an order is paid", func(o *Order, _ *Bank) bool { return o.Phase == Paid }),
+//		testkit.Finally("paid or refunded", func(o *Order, b *Bank) bool { return (b.Charges > b.Refunds) == (o.Phase == Paid) }),
+//		testkit.Crashes(1), testkit.LostReplies(1), testkit.Duplicates(1))
+//
+// A promise that breaks is reported with the fewest steps that lead to it, each
+// with what it changed and what is pending, and as a test to paste: [Retrace].
+// What is too large to explore can be walked through at random with [Simulate].
+// What a verdict means is said in docs/exploration.md.
+//
+// # Replay
+//
+// [Replay] runs the journal of a live store (store.Journal) through a reducer, and
+// fails at the first step that differs.
+//
 // # Concurrency
 //
 // A TestStore belongs to one goroutine, and starts none. Tests with a TestStore
-// each may run in parallel.
+// each may run in parallel. Explore calls reducers, answers and promises from
+// several goroutines at once, each with values of its own.
 package testkit

@@ -49,6 +49,7 @@ type Failure struct {
 	Steps []string
 
 	body  string
+	how   string // the steps were found
 	trace []tracedStep
 }
 
@@ -128,7 +129,7 @@ func Search[S, A, W any](m Model[S, A, W], opts ...Option) (Stats, *Failure, err
 	if broken == nil {
 		return s.stats, nil, nil
 	}
-	failure := &Failure{Headline: broken.headline, body: broken.body}
+	failure := &Failure{Headline: broken.headline, body: broken.body, how: ", none fewer"}
 	failure.Steps, failure.trace = sys.retell(path)
 	return s.stats, failure, nil
 }

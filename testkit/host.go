@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"runtime"
 	"sync"
@@ -20,13 +22,15 @@ import (
 type hosting[S any] interface {
 	storeName() string
 	actionType() reflect.Type
+	// flat tells that the state has no memory that anything else could share.
+	flat() bool
 	// open makes a part that begins with what at finds in s; blank one that
 	// is to be copied into. A store draws other ids in each of its lives.
 	open(s *S, now time.Time, life uint64) part
 	blank() part
 	// put makes the part's state a part of s.
 	put(s *S, p part)
-	// state is the part's state if it is the whole of S, else nil.
+	// whole is the part's state if that is the whole of S, else nil.
 	whole(p part) *S
 }
 
@@ -41,6 +45,10 @@ type part interface {
 	// tasks are what is open; the slice is good until the next call.
 	tasks() []task
 	hash(r *renaming, asks func(root uint64) uint64, now time.Time) uint64
+	// taskHash is the part that one task has in hash; it is good after that.
+	taskHash(id engine.TaskID, r *renaming, asks func(root uint64) uint64, now time.Time) uint64
+	// checksum is a hash of all that the part holds, with nothing remembered.
+	checksum() uint64
 	// seal makes the part one that is shared by many situations: it is only
 	// read from then on. sealed tells that it is.
 	seal(rs []*renaming)
@@ -109,13 +117,15 @@ func (x *exchange) reset() {
 
 // setup is what the stores of a model have in common.
 type setup struct {
-	id uuid.UUID
+	id    uuid.UUID
+	zeros map[reflect.Type]any // of each type of requests, the zero result
 }
 
 // host is a store of a model.
 type host[S, CS, CA any] struct {
 	name   string
 	index  int
+	common *setup
 	at     func(*S) *CS
 	config engine.Config[CS, CA]
 	states *kind[CS]
@@ -133,7 +143,7 @@ func newHost[S, CS, CA any](x *setup, index int, name string, at func(*S) *CS, r
 		panic(modelError(err.Error()))
 	}
 	return &host[S, CS, CA]{
-		name: name, index: index, at: at, states: states,
+		name: name, index: index, common: x, at: at, states: states,
 		config: engine.Config[CS, CA]{Reducer: r, ID: uuid.NewSHA1(x.id, []byte(name)), Steady: true},
 	}
 }
@@ -147,6 +157,7 @@ func orStore(name string) string {
 
 func (h *host[S, CS, CA]) storeName() string        { return h.name }
 func (h *host[S, CS, CA]) actionType() reflect.Type { return reflect.TypeFor[CA]() }
+func (h *host[S, CS, CA]) flat() bool               { return flat(reflect.TypeFor[CS]()) }
 
 func (h *host[S, CS, CA]) open(s *S, now time.Time, life uint64) part {
 	p := &hosted[S, CS, CA]{host: h}
@@ -228,13 +239,18 @@ func (p *hosted[S, CS, CA]) settle(x *exchange, id engine.TaskID, attempt int, v
 		panic(modelError(wrong.Error()))
 	}
 	p.engine.Settle(id, attempt, o)
+	p.engine.Rewrite(ownAction[CA])
 	p.drain(x)
 }
 
 func (p *hosted[S, CS, CA]) fire(x *exchange, id engine.TaskID) {
 	p.engine.Fire(id)
+	p.engine.Rewrite(ownAction[CA])
 	p.drain(x)
 }
+
+// ownAction copies an action that other situations have, too.
+func ownAction[A any](a A) A { return unshared(a).(A) } //nolint:forcetypeassert // a copy is of its type
 
 // maxDrained is how many actions one step may reduce before it counts as
 // endless.
@@ -365,21 +381,9 @@ func (p *hosted[S, CS, CA]) hash(r *renaming, asks func(root uint64) uint64, now
 	ordered := len(p.of) > 0
 	var sum uint64
 	for i := range p.open {
-		t := &p.open[i]
-		mark := t.Mark
-		if r != nil {
-			mark = p.taskMark(t, r)
-		}
-		th := fingerprint.Mix(mark, uint64(t.State)<<32|uint64(uint32(t.Attempt))) //nolint:gosec // small
-		th = fingerprint.Mix(th, uint64(p.engine.Line(t.ID)))                      //nolint:gosec // small
-		if !t.Deadline.IsZero() {
-			th = fingerprint.Mix(th, uint64(max(0, t.Deadline.Sub(now)))+1) //nolint:gosec // not negative
-		}
-		if asks != nil {
-			th = fingerprint.Mix(th, asks(t.Cause.Root))
-		}
+		th := p.placeHash(i, r, asks, now)
 		if ordered {
-			sum = fingerprint.Mix(sum, fingerprint.Mix(th, uint64(p.of[i]+1))) //nolint:gosec // from -1
+			sum = fingerprint.Mix(sum, th)
 		} else {
 			sum += th
 		}
@@ -389,6 +393,44 @@ func (p *hosted[S, CS, CA]) hash(r *renaming, asks func(root uint64) uint64, now
 		for i := range p.groups {
 			h = fingerprint.Mix(h, p.groupHash(&p.groups[i], r))
 		}
+	}
+	return h
+}
+
+// placeHash is the hash of the task at a place of open.
+func (p *hosted[S, CS, CA]) placeHash(i int, r *renaming, asks func(root uint64) uint64, now time.Time) uint64 {
+	t := &p.open[i]
+	mark := t.Mark
+	if r != nil {
+		mark = p.taskMark(t, r)
+	}
+	h := fingerprint.Mix(mark, uint64(t.State)<<32|uint64(uint32(t.Attempt))) //nolint:gosec // small
+	h = fingerprint.Mix(h, uint64(p.engine.Line(t.ID)))                       //nolint:gosec // small
+	if !t.Deadline.IsZero() {
+		h = fingerprint.Mix(h, uint64(max(0, t.Deadline.Sub(now)))+1) //nolint:gosec // not negative
+	}
+	if asks != nil {
+		h = fingerprint.Mix(h, asks(t.Cause.Root))
+	}
+	if len(p.of) > 0 {
+		h = fingerprint.Mix(h, uint64(p.of[i]+1)) //nolint:gosec // from -1
+	}
+	return h
+}
+
+func (p *hosted[S, CS, CA]) taskHash(id engine.TaskID, r *renaming, asks func(root uint64) uint64, now time.Time) uint64 {
+	for i := range p.open {
+		if p.open[i].ID == id {
+			return p.placeHash(i, r, asks, now)
+		}
+	}
+	return 0
+}
+
+func (p *hosted[S, CS, CA]) checksum() uint64 {
+	h := p.host.states.kind.Hash(&p.engine.State)
+	for t := range p.engine.Tasks() {
+		h = fingerprint.Mix(h, p.taskMark(&t, nil))
 	}
 	return h
 }
@@ -446,8 +488,38 @@ func (p *hosted[S, CS, CA]) markOf(call caller, r *renaming) uint64 {
 	h = fingerprint.Mix(h, uint64(o.Policy)<<56^uint64(o.Timeout)) //nolint:gosec // any
 	if o.Retry != nil {
 		h = fingerprint.Mix(h, uint64(o.Retry.Attempts)) //nolint:gosec // any
+		h = fingerprint.Mix(h, uint64(o.Retry.Delay))    //nolint:gosec // any
+		h = fingerprint.Mix(h, math.Float64bits(o.Retry.Factor))
 	}
-	return h | 1
+	return fingerprint.Mix(h, p.thenHash(call, r)) | 1
+}
+
+// errProbe is an error that no request ends with.
+var errProbe = errors.New("probe")
+
+// thenHash tells calls apart that ask for the same by the same code, and whose
+// function has captured other values: by what it makes of an error and of a
+// result that is zero.
+func (p *hosted[S, CS, CA]) thenHash(call caller, r *renaming) uint64 {
+	if call.Code() == 0 || call.RequestType() == nil {
+		return 0
+	}
+	c := call.(tree.Call[CA]) //nolint:forcetypeassert // calls are of this store
+	return fingerprint.Mix(probe(c, nil, errProbe, r), probe(c, p.host.common.zeros[call.RequestType()], nil, r))
+}
+
+func probe[A any](call tree.Call[A], value any, err error, r *renaming) (h uint64) {
+	defer func() {
+		if recover() != nil { // a function that cannot stand the probe
+			h = 1
+		}
+	}()
+	o, wrong := call.Outcome(value, err)
+	if wrong != nil {
+		return 0
+	}
+	a, _ := call.Then(o)
+	return hashWith(a, r)
 }
 
 func hashWith(v any, r *renaming) uint64 {

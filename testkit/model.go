@@ -74,6 +74,7 @@ type Answer struct{ h *handler }
 // handler is an answer with its types hidden.
 type handler struct {
 	request reflect.Type
+	zero    any          // result
 	world   reflect.Type // nil of a route
 	// apply has the request act on the world.
 	apply func(world, request any) (value any, err error)
@@ -107,7 +108,7 @@ type AnswerOption func(*handler)
 // the world, and keep nothing of its request. An error that is a state of the
 // world (a card declined) is better returned by f than declared.
 func On[W any, Q effect.Request[R], R any](f func(world *W, q Q) (R, error), opts ...AnswerOption) Answer {
-	h := &handler{request: reflect.TypeFor[Q](), world: reflect.TypeFor[W]()}
+	h := &handler{request: reflect.TypeFor[Q](), zero: *new(R), world: reflect.TypeFor[W]()}
 	if f == nil {
 		h.trouble = fmt.Sprintf("On[%s]: nil function", h.request)
 	}
@@ -129,7 +130,7 @@ func On[W any, Q effect.Request[R], R any](f func(world *W, q Q) (R, error), opt
 // caused there, as the match of store.Ask does. What can happen to a request
 // that [On] answers can happen to this one.
 func Route[Q effect.Request[R], R, A any](to func(Q) (store string, action A), answer func(A) (value R, err error, ok bool), opts ...AnswerOption) Answer {
-	h := &handler{request: reflect.TypeFor[Q]()}
+	h := &handler{request: reflect.TypeFor[Q](), zero: *new(R)}
 	if to == nil || answer == nil {
 		h.trouble = fmt.Sprintf("Route[%s]: nil function", h.request)
 	}

@@ -269,7 +269,7 @@ func (w *wanderer[S, W]) shrink(labels []string, headline string) []string {
 // fail tells of the steps that break.
 func (w *wanderer[S, W]) fail(labels []string) *Failure {
 	taken, broken, _ := w.follow(labels, true)
-	f := &Failure{Headline: broken.headline, body: broken.body}
+	f := &Failure{Headline: broken.headline, body: broken.body, how: ", of which none can be left out"}
 	f.Steps, f.trace = w.sys.retell(taken)
 	return f
 }

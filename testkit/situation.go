@@ -49,11 +49,12 @@ type flight struct {
 	*asking
 	*outcome // nil until it is done
 
-	task    engine.TaskID // 0 when nobody waits for it any more
-	root    uint64        // delivered: the action there
-	attempt int32
-	to      int16 // delivered: the part that was asked
-	phase   phase
+	task     engine.TaskID // 0 when nobody waits for it any more
+	root     uint64        // delivered: the action there
+	attempt  int32
+	to       int16 // delivered: the part that was asked
+	phase    phase
+	repeated bool // the second of a request that is sent twice
 }
 
 // asking is what stays of a flight. It is shared by many.
@@ -96,13 +97,14 @@ type system[S, W any] struct {
 	settings settings
 	clock    bool // time is part of the hash
 	several  bool
+	inPlace  bool // a situation that is needed no more can be changed
 	permuted []*renaming
 }
 
 // sender is the inputs of one.
 type sender struct {
 	inputs []input
-	hash   uint64
+	hashes []uint64 // under each renaming, or under none
 }
 
 type input struct {
@@ -124,15 +126,18 @@ func (e endlessError) Error() string { return e.text }
 func newSystem[S, A, W any](m *Model[S, A, W], st settings) (sys *system[S, W], err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			wrong, ok := v.(modelError)
-			if !ok {
+			switch e := v.(type) {
+			case modelError:
+				err = e
+			case *fingerprint.UnhashableError:
+				err = e
+			default:
 				panic(v)
 			}
-			err = wrong
 		}
 	}()
 	sys = &system[S, W]{
-		setup:    setup{id: uuid.NewSHA1(uuid.NameSpaceURL, []byte("testkit"))},
+		setup:    setup{id: uuid.NewSHA1(uuid.NameSpaceURL, []byte("testkit")), zeros: map[reflect.Type]any{}},
 		first:    m.State,
 		world:    m.World,
 		start:    m.Start,
@@ -172,6 +177,10 @@ func newSystem[S, A, W any](m *Model[S, A, W], st settings) (sys *system[S, W], 
 	default:
 		sys.hosts = append(sys.hosts, newHost(&sys.setup, 0, "", func(s *S) *S { return s }, m.Reducer))
 	}
+	// What is open may share memory with the state that it came from. Of several
+	// stores a part is copied before it is changed; else nothing is shared if
+	// there is nothing to share.
+	sys.inPlace = sys.several || sys.hosts[0].flat()
 	if m.Recover != nil {
 		sys.recover = func(crashed *S) (S, []Sent) {
 			s, restart := m.Recover(crashed)
@@ -203,7 +212,7 @@ func newSystem[S, A, W any](m *Model[S, A, W], st settings) (sys *system[S, W], 
 			}
 			s.inputs = append(s.inputs, in)
 		}
-		s.hash = s.hashWith(nil, sys)
+		s.hashes = []uint64{sys.senderHash(&s, nil)}
 		sys.senders = append(sys.senders, s)
 	}
 	if err := sys.permute(); err != nil {
@@ -212,10 +221,7 @@ func newSystem[S, A, W any](m *Model[S, A, W], st settings) (sys *system[S, W], 
 	return sys, nil
 }
 
-func (s *sender) hashWith(r *renaming, sys interface {
-	nameHash(part int, r *renaming) uint64
-},
-) uint64 {
+func (sys *system[S, W]) senderHash(s *sender, r *renaming) uint64 {
 	var h uint64
 	for _, in := range s.inputs {
 		h = fingerprint.Mix(h, fingerprint.Mix(sys.nameHash(in.part, r), hashWith(in.action, r)))
@@ -239,6 +245,7 @@ func (sys *system[S, W]) takeAnswers(answers []Answer) error {
 			return modelError(fmt.Sprintf("there are two answers for %s", a.h.request))
 		}
 		sys.byType[a.h.request] = len(sys.answers)
+		sys.zeros[a.h.request] = a.h.zero
 		sys.answers = append(sys.answers, a.h)
 	}
 	return nil
@@ -343,7 +350,8 @@ func (sys *system[S, W]) scratch() *S {
 	return &s
 }
 
-// atRest tells that nothing is left to do.
+// atRest tells that nothing is left to do. What a store was asked is for that
+// store to go on with.
 func (sys *system[S, W]) atRest(sit *situation[W]) bool {
 	for i := range sit.sent {
 		if int(sit.sent[i]) < len(sys.senders[i].inputs) {
@@ -351,13 +359,13 @@ func (sys *system[S, W]) atRest(sit *situation[W]) bool {
 		}
 	}
 	for i := range sit.flights {
-		if sit.flights[i].task != 0 {
+		if f := &sit.flights[i]; f.task != 0 && f.phase != delivered {
 			return false
 		}
 	}
 	for _, p := range sit.parts {
 		if _, timed := p.deadline(); timed {
-			return false
+			return len(sys.timerMoves(sit, nil)) == 0
 		}
 	}
 	return true
@@ -369,10 +377,16 @@ func (sys *system[S, W]) stuck(sit *situation[W]) string {
 	for i, p := range sit.parts {
 		for _, t := range p.tasks() {
 			what := "a command is held"
-			if t.call != nil {
-				what = callText(t.call) + " waits its turn"
+			switch {
+			case t.state == engine.Running:
+				what = show(t.call.Request()) + " waits for its answer" + sys.flightText(sit, i, t.id)
+			case t.call != nil:
+				what = show(t.call.Request()) + " waits its turn"
 			}
-			waits = append(waits, fmt.Sprintf("%s%s under the key %s", sys.prefix(i), what, show(t.key)))
+			if t.key != nil {
+				what += " under the key " + show(t.key)
+			}
+			waits = append(waits, sys.prefix(i)+what)
 		}
 	}
 	return strings.Join(waits, "\n")
@@ -411,32 +425,57 @@ func (sys *system[S, W]) hashWith(sit *situation[W], r *renaming) uint64 {
 	}
 	var sum uint64
 	for i := range sit.sent {
-		sh := sys.senders[i].hash
+		s, at := &sys.senders[i], 0
 		if renamed {
-			sh = sys.senders[i].hashWith(r, sys)
+			at = r.index
 		}
-		sum += fingerprint.Mix(sh, uint64(sit.sent[i]))
-	}
-	for i := range sit.flights {
-		sum += sys.flightHash(&sit.flights[i], r)
+		sum += fingerprint.Mix(s.hashes[at], uint64(sit.sent[i]))
 	}
 	h = fingerprint.Mix(h, sum)
-	if !sys.several {
-		return fingerprint.Mix(h, sit.parts[0].hash(r, nil, sit.now))
-	}
 	sum = 0
-	for i, p := range sit.parts {
-		asks := func(root uint64) uint64 {
-			for j := range sit.flights {
-				if f := &sit.flights[j]; f.phase == delivered && int(f.to) == i && f.root == root {
-					return sys.askHash(f, r)
-				}
-			}
-			return 0
+	if !sys.several {
+		h = fingerprint.Mix(h, sit.parts[0].hash(r, nil, sit.now))
+	} else {
+		for i, p := range sit.parts {
+			sum += fingerprint.Mix(sys.nameHash(i, r), p.hash(r, sys.asks(sit, i, r), sit.now))
 		}
-		sum += fingerprint.Mix(sys.nameHash(i, r), p.hash(r, asks, sit.now))
+	}
+	for i := range sit.flights {
+		sum += sys.flightHash(sit, i, r)
 	}
 	return fingerprint.Mix(h, sum)
+}
+
+// asks gives the hash of what waits for an action of a store and all that it
+// causes, by that action's number.
+func (sys *system[S, W]) asks(sit *situation[W], part int, r *renaming) func(root uint64) uint64 {
+	if !sys.several {
+		return nil
+	}
+	return func(root uint64) uint64 {
+		for i := range sit.flights {
+			if f := &sit.flights[i]; f.phase == delivered && int(f.to) == part && f.root == root {
+				return sys.askHash(f, r)
+			}
+		}
+		return 0
+	}
+}
+
+// checksum is a hash of all that a situation holds and nobody should change.
+func (sys *system[S, W]) checksum(sit *situation[W]) uint64 {
+	h := sys.worlds.kind.Hash(&sit.world)
+	for _, p := range sit.parts {
+		h = fingerprint.Mix(h, p.checksum())
+	}
+	for i := range sit.flights {
+		f := &sit.flights[i]
+		h = fingerprint.Mix(h, hashWith(f.request, nil))
+		if f.phase == done {
+			h = fingerprint.Mix(h, resultHash(f.value, f.err, nil))
+		}
+	}
+	return h
 }
 
 // nameHash is that of a store's name, in which values are renamed word by word.
@@ -444,6 +483,9 @@ func (sys *system[S, W]) nameHash(part int, r *renaming) uint64 {
 	name := sys.hosts[part].storeName()
 	if r == nil {
 		return fingerprint.String(name)
+	}
+	if part < len(r.stores) {
+		return r.stores[part]
 	}
 	words := strings.Fields(name)
 	for i, word := range words {
@@ -466,19 +508,32 @@ func (sys *system[S, W]) askHash(f *flight, r *renaming) uint64 {
 	return h
 }
 
-func (sys *system[S, W]) flightHash(f *flight, r *renaming) uint64 {
-	h := fingerprint.Mix(sys.askHash(f, r), uint64(f.phase)<<32|uint64(uint32(f.attempt))) //nolint:gosec // attempts are few
+// flightHash is used after the parts have been hashed: equal requests are told
+// apart by the task that waits for each.
+func (sys *system[S, W]) flightHash(sit *situation[W], i int, r *renaming) uint64 {
+	f := &sit.flights[i]
+	h := fingerprint.Mix(sys.askHash(f, r), uint64(f.phase))
+	switch {
+	case f.task != 0:
+		h = fingerprint.Mix(h, sit.parts[f.part].taskHash(f.task, r, sys.asks(sit, f.part, r), sit.now))
+	case f.repeated:
+		h = fingerprint.Mix(h, 1)
+	}
 	if f.phase == delivered {
 		h = fingerprint.Mix(h, sys.nameHash(int(f.to), r))
 	}
 	if f.phase == done {
-		if f.err != nil {
-			h = fingerprint.Mix(h, fingerprint.String(f.err.Error()))
-		} else {
-			h = fingerprint.Mix(h, hashWith(f.value, r))
-		}
+		h = fingerprint.Mix(h, resultHash(f.value, f.err, r))
 	}
 	return h
+}
+
+// resultHash is that of what a request came to: of an error, its type and text.
+func resultHash(value any, err error, r *renaming) uint64 {
+	if err != nil {
+		return fingerprint.Mix(fingerprint.String(reflect.TypeOf(err).String()), fingerprint.String(err.Error()))
+	}
+	return hashWith(value, r)
 }
 
 // update carries over what a part has told: requests that began, and those
@@ -493,15 +548,12 @@ func (sys *system[S, W]) update(sit *situation[W], x *exchange) {
 		}
 	}
 	for _, s := range x.started {
-		if !sit.parts[s.part].runs(s.id, s.attempt) {
-			continue // ended in the same step
-		}
 		f := flight{
 			asking: &asking{part: s.part, call: s.call, mark: s.mark, answer: -1},
 			task:   s.id, attempt: int32(s.attempt), //nolint:gosec // attempts are few
 		}
 		if t := s.call.RequestType(); t != nil {
-			f.request = s.call.Request()
+			f.request = unshared(s.call.Request())
 			if i, ok := sys.byType[t]; ok {
 				f.answer = i
 			}
@@ -515,6 +567,9 @@ func (sys *system[S, W]) update(sit *situation[W], x *exchange) {
 			panic(unsupported{fmt.Sprintf("%s is asked for, and the model has no answer for %s", callText(s.call), s.call.RequestType())})
 		}
 		sit.flights = append(sit.flights, f)
+		if !sit.parts[s.part].runs(s.id, s.attempt) {
+			sys.giveUp(sit, len(sit.flights)-1) // in the same step, and under way
+		}
 	}
 }
 
@@ -523,19 +578,20 @@ type unsupported struct{ text string }
 
 func (e unsupported) Error() string { return e.text }
 
-// giveUp leaves a flight to itself: it may still act if it has not.
+// giveUp leaves a flight to itself: it may still act if it has not. Of equal ones
+// one stays, or a caller that tries for ever would leave behind more and more.
 func (sys *system[S, W]) giveUp(sit *situation[W], i int) {
 	f := &sit.flights[i]
 	h := sys.answers[f.answer]
 	if f.phase != asked || h.reads {
-		sit.flights = slices.Delete(sit.flights, i, i+1)
+		sys.drop(sit, i)
 		return
 	}
 	f.task, f.attempt = 0, 0
 	for j := range sit.flights {
 		o := &sit.flights[j]
-		if j != i && o.task == 0 && o.part == f.part && o.mark == f.mark {
-			sit.flights = slices.Delete(sit.flights, i, i+1) // one of them says it all
+		if j != i && o.task == 0 && !o.repeated && o.part == f.part && o.mark == f.mark {
+			sys.drop(sit, i)
 			return
 		}
 	}

@@ -27,7 +27,7 @@ const (
 	loseCall                    // a: flight; it has not acted
 	loseAnswer                  // a: flight; it has acted
 	repeatCall                  // a: flight; another is on its way
-	repeatInput                 // a: sender; its last
+	repeatInput                 // a: sender, b: which input
 	crash
 )
 
@@ -63,8 +63,8 @@ func (sys *system[S, W]) moves(sit *situation[W], buf []move) []move {
 	}
 	if sit.left.duplicates > 0 {
 		for i := range sit.sent {
-			if sit.sent[i] > 0 {
-				buf = append(buf, move{kind: repeatInput, a: u16(i)})
+			for j := range sit.sent[i] {
+				buf = append(buf, move{kind: repeatInput, a: u16(i), b: j})
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func (sys *system[S, W]) make(sit *situation[W], m move, x *exchange) {
 		sys.receive(sit, in.part, in.action, x)
 	case repeatInput:
 		take(&sit.left.duplicates)
-		in := &sys.senders[m.a].inputs[sit.sent[m.a]-1]
+		in := &sys.senders[m.a].inputs[m.b]
 		sys.receive(sit, in.part, in.action, x)
 	case answerCall:
 		f := sit.flights[m.a]
@@ -194,7 +194,7 @@ func (sys *system[S, W]) make(sit *situation[W], m move, x *exchange) {
 	case repeatCall:
 		take(&sit.left.duplicates)
 		f := sit.flights[m.a]
-		f.task, f.attempt = 0, 0
+		f.task, f.attempt, f.repeated = 0, 0, true
 		sit.flights = append(sit.flights, f)
 	case fireTask:
 		sys.fire(sit, int(m.a), int(m.b), x)
@@ -221,6 +221,7 @@ func (sys *system[S, W]) receive(sit *situation[W], to int, action any, x *excha
 	p.setNow(sit.now)
 	p.receive(x, action)
 	sys.update(sit, x)
+	sys.unanswered(sit, to)
 }
 
 // land brings the answer of a flight to its caller.
@@ -234,6 +235,7 @@ func (sys *system[S, W]) land(sit *situation[W], i int, value any, err error, x 
 	p.setNow(sit.now)
 	p.settle(x, f.task, int(f.attempt), value, err)
 	sys.update(sit, x)
+	sys.unanswered(sit, f.part)
 }
 
 // deliver brings a request to the store it is routed to.
@@ -244,17 +246,12 @@ func (sys *system[S, W]) deliver(sit *situation[W], i int, x *exchange) {
 	if err != nil {
 		panic(unsupported{show(f.request) + " is routed: " + err.Error()})
 	}
-	p := sit.parts[in.part]
-	waited := f.task != 0
-	if waited {
-		f.phase, f.to, f.root = delivered, int16(in.part), p.seq()+1 //nolint:gosec // parts are few
+	if f.task != 0 {
+		f.phase, f.to, f.root = delivered, int16(in.part), sit.parts[in.part].seq()+1 //nolint:gosec // parts are few
 	} else {
 		sys.drop(sit, i)
 	}
 	sys.receive(sit, in.part, in.action, x)
-	if waited {
-		sys.unanswered(sit, in.part)
-	}
 }
 
 // answered looks whether an action that was reduced is what a request waits for.
@@ -299,19 +296,23 @@ func (sys *system[S, W]) fire(sit *situation[W], part, place int, x *exchange) {
 	p.setNow(sit.now)
 	p.fire(x, t.id)
 	sys.update(sit, x)
+	sys.unanswered(sit, part)
 }
 
 // crash ends the process, and starts another.
 func (sys *system[S, W]) crash(sit *situation[W], x *exchange) {
 	crashed := sys.view(sit, sys.scratch())
+	if sys.several {
+		own := sys.states.clone(crashed) // the parts are shared
+		crashed = &own
+	}
 	recovered, restart := sys.recover(crashed)
 	for i := len(sit.flights) - 1; i >= 0; i-- {
-		if f := &sit.flights[i]; f.task != 0 || sys.answers[f.answer].route != nil {
-			if sys.answers[f.answer].route != nil {
-				sys.drop(sit, i)
-			} else {
-				sys.giveUp(sit, i)
-			}
+		switch f := &sit.flights[i]; {
+		case sys.answers[f.answer].route != nil:
+			sys.drop(sit, i)
+		case f.task != 0:
+			sys.giveUp(sit, i)
 		}
 	}
 	if x.trace != nil {
@@ -340,7 +341,7 @@ func (sys *system[S, W]) label(sit *situation[W], m move) string {
 	case sendInput, repeatInput:
 		n, verb := sit.sent[m.a], "send "
 		if m.kind == repeatInput {
-			n, verb = n-1, "send again "
+			n, verb = m.b, "send again "
 		}
 		in := &sys.senders[m.a].inputs[n]
 		return sys.prefix(in.part) + verb + show(in.action)

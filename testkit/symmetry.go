@@ -13,6 +13,7 @@ type renaming struct {
 	values fingerprint.Renaming
 	words  map[string]string // of names of stores
 	index  int
+	stores []uint64 // hashes of the names of stores
 }
 
 // symmetry is a set of values that can be exchanged.
@@ -78,6 +79,13 @@ func (sys *system[S, W]) permute() error {
 		r := &renaming{values: s.rename(to), words: map[string]string{}, index: i}
 		for from, j := range to {
 			r.words[s.names[from]] = s.names[j]
+		}
+		for part := range sys.hosts {
+			r.stores = append(r.stores, sys.nameHash(part, r))
+		}
+		for i := range sys.senders {
+			s := &sys.senders[i]
+			s.hashes = append(s.hashes[:r.index], sys.senderHash(s, r))
 		}
 		sys.permuted = append(sys.permuted, r)
 		if i > 0 && sys.hashWith(first, r) != sys.hashWith(first, sys.permuted[0]) {

@@ -207,6 +207,9 @@ func (sys *system[S, W]) flightText(sit *situation[W], part int, id engine.TaskI
 	return ""
 }
 
+// String is the whole report.
+func (f *Failure) String() string { return f.report("Test", nil) }
+
 // report writes a failure: the way there, what is broken, and a test.
 func (f *Failure) report(test string, stats *Stats) string {
 	var b strings.Builder
@@ -231,7 +234,7 @@ func (f *Failure) report(test string, stats *Stats) string {
 }
 
 func (f *Failure) writeTrace(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s that lead to it, none shorter:\n", plural(len(f.trace), "step"))
+	fmt.Fprintf(b, "\n%s that lead to it%s:\n", plural(len(f.trace), "step"), f.how)
 	for i, step := range f.trace {
 		fmt.Fprintf(b, "\n%3d. %s\n", i+1, step.label)
 		for _, note := range step.notes {

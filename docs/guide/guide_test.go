@@ -21,7 +21,7 @@ const root = "../.."
 func TestPagesShowWhatRuns(t *testing.T) {
 	t.Parallel()
 	programs := contents(t, "*.go", "docs/guide", "examples")
-	golden := contents(t, "*.txt", "docs/guide")
+	golden := contents(t, "*.txt", "docs/guide", "examples")
 	pages := contents(t, "*.md", "docs/guide")
 	require.NotEmpty(t, pages)
 	for path, page := range contents(t, "from-composable-rust.md", "docs") {

@@ -49,6 +49,8 @@ type (
 	Expired struct{}
 	// Refunded tells what became of the refund.
 	Refunded struct{ Err error }
+	// Resume goes on after a restart, with the order that was saved.
+	Resume struct{}
 )
 
 func (Place) isAction()    {}
@@ -56,6 +58,7 @@ func (Cancel) isAction()   {}
 func (Charged) isAction()  {}
 func (Expired) isAction()  {}
 func (Refunded) isAction() {}
+func (Resume) isAction()   {}
 
 // Charge takes the money for an order. It is done once, however often it is
 // asked for.
@@ -122,7 +125,15 @@ func (Careful) Reduce(o *Order, action Action, _ reducer.Env) effect.Effect[Acti
 			return fx.None()
 		}
 		o.ID, o.Phase = a.ID, Paying
-		return fx.All(charge(o.ID), fx.After("deadline", Deadline, Expired{}))
+		return pay(o)
+	case Resume:
+		switch o.Phase {
+		case Paying:
+			return pay(o)
+		case Refunding:
+			return refund(o.ID)
+		case New, Paid, Closed:
+		}
 	case Charged:
 		if a.Err != nil {
 			return undo(o)
@@ -140,6 +151,10 @@ func (Careful) Reduce(o *Order, action Action, _ reducer.Env) effect.Effect[Acti
 		o.Phase = Closed
 	}
 	return fx.None()
+}
+
+func pay(o *Order) effect.Effect[Action] {
+	return fx.All(charge(o.ID), fx.After("deadline", Deadline, Expired{}))
 }
 
 // undo gives up the charge, and takes it back in case it was made.

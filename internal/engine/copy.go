@@ -21,6 +21,7 @@ func (e *Engine[S, A]) CopyFrom(src *Engine[S, A], state S) {
 	e.now, e.nowKnown, e.nowRead = src.now, src.nowKnown, src.nowRead
 	e.reducing, e.mapping = false, nil
 	e.step = Step[A]{}
+	clear(e.queue.items) // what is beyond the end is zero
 	e.queue.items, e.queue.head = e.queue.items[:0], 0
 	e.out, e.ended, e.told, e.owed = e.out[:0], e.ended[:0], 0, e.owed[:0]
 	switch {
@@ -114,6 +115,14 @@ func (r *regroup[A]) twin(g *group[A]) *group[A] {
 	r.old, r.made = append(r.old, g), append(r.made, made)
 	made.parent = r.twin(g.parent)
 	return made
+}
+
+// Rewrite replaces each action that waits to be reduced by what f makes of it.
+func (e *Engine[S, A]) Rewrite(f func(A) A) {
+	for i := range e.queue.len() {
+		it := e.queue.at(i)
+		it.action = f(it.action)
+	}
 }
 
 // SetMark keeps a number with a task, for the driver.
