@@ -2,12 +2,16 @@ package store_test
 
 import (
 	"context"
+	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/store"
 )
@@ -297,4 +301,27 @@ func BenchmarkKeyed(b *testing.B) {
 			b.StartTimer()
 		}
 	})
+}
+
+// What a journal costs each step.
+func BenchmarkJournal(b *testing.B) {
+	for name, journal := range map[string]*store.Journal{
+		"none":     nil,
+		"hashes":   store.NewJournal(io.Discard, store.JournalConfig{}),
+		"states":   store.NewJournal(io.Discard, store.JournalConfig{States: true}),
+		"redacted": store.NewJournal(io.Discard, store.JournalConfig{Redact: func(v any) any { return v }}),
+	} {
+		b.Run(name, func(b *testing.B) {
+			s, err := store.New(account{}, reducer.Func[account, deposit](func(s *account, d deposit, _ reducer.Env) effect.Effect[deposit] {
+				s.Balance += d.Amount
+				return effect.Effect[deposit]{}
+			}), store.Config{Journal: journal})
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = s.Send(background, deposit{"c1", 1})
+			}
+			require.NoError(b, s.Shutdown(background))
+		})
+	}
 }

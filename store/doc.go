@@ -56,6 +56,13 @@
 // [Keyed] hosts a store for each key: made on first use, passivated when it is
 // idle or its place is needed. An idle store is some hundred bytes and no goroutine.
 //
+// # Journals
+//
+// With [Config].Journal a store writes down each action that it reduces, with its
+// time, cause and metadata, the effects that followed and a hash of the state:
+// JSON Lines, bounded and redacted as [JournalConfig] says. testkit.Replay runs
+// such a file through a reducer again.
+//
 // # Concurrency
 //
 // All exported functions and methods may be called from any goroutine. What

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -282,9 +283,23 @@ func (p *replay[S, A]) stateDiff(l *journal.Line, before, after S) string {
 	return body + "\nThe journal has only a hash of the state: JournalConfig.States keeps all of it."
 }
 
-// lineDiff compares texts line by line, of which there are few.
+// lineDiff compares texts of a few lines: those that only one of them has.
 func lineDiff(want, got string) string {
-	return diff(strings.Split(want, "\n"), strings.Split(got, "\n"), exact)
+	var b strings.Builder
+	wanted, gotten := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for _, line := range wanted {
+		mark := "  "
+		if !slices.Contains(gotten, line) {
+			mark = "- "
+		}
+		b.WriteString(mark + line + "\n")
+	}
+	for _, line := range gotten {
+		if !slices.Contains(wanted, line) {
+			b.WriteString("+ " + line + "\n")
+		}
+	}
+	return b.String()
 }
 
 // lineEnv is a line as what a reducer's Env reads.
