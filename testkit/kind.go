@@ -107,8 +107,28 @@ func hasPointer(t reflect.Type) bool { return t.Kind() == reflect.Pointer }
 // unshared copies what an interface holds, if a copy by assignment would share
 // memory that can be changed.
 func unshared(v any) any {
-	if v == nil || flat(reflect.TypeOf(v)) {
+	if v == nil || fixed(reflect.ValueOf(v)) {
 		return v
 	}
 	return duplicate(v)
+}
+
+// fixed is flat for a value, in whose interfaces it looks: an action that
+// carries an error is mostly fixed.
+func fixed(v reflect.Value) bool {
+	t := v.Type()
+	switch {
+	case flat(t) || shared(t):
+		return true
+	case t.Kind() == reflect.Interface:
+		return v.IsNil() || fixed(v.Elem())
+	case t.Kind() != reflect.Struct:
+		return false
+	}
+	for i := range t.NumField() {
+		if !fixed(v.Field(i)) {
+			return false
+		}
+	}
+	return true
 }
