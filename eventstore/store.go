@@ -15,7 +15,10 @@ type Store interface {
 	// Append commits all writes or none, and returns what became of each. The
 	// events of a write stand together in its stream, and no two writes may have
 	// the same stream. Of several writes, what comes earlier has lower
-	// positions. Errors: *InputError, ErrNoTenant, *ConflictError,
+	// positions. Without writes nothing is done. Of several reasons to refuse it
+	// a duplicate is told first, then a claim, then a conflict, so that who
+	// appends the same again is told that it has happened; of several of a kind,
+	// that of the earliest write. Errors: *InputError, ErrNoTenant, *ConflictError,
 	// *DuplicateEventError, *ClaimedError, *UnknownOutcomeError, ErrClosed, the
 	// context's, and the home's own; [Retryable] tells what to do about those.
 	Append(ctx context.Context, writes ...Write) ([]Appended, error)
@@ -64,7 +67,8 @@ type Claims interface {
 	// not run out.
 	LoadClaim(ctx context.Context, key string) (c Claim, found bool, err error)
 	// DeleteExpiredClaims forgets at most limit claims whose time has run out,
-	// and returns how many. It serves all tenants.
+	// and returns how many; limit is at least 1. It serves all tenants, whatever
+	// the context says of them.
 	DeleteExpiredClaims(ctx context.Context, limit int) (int, error)
 }
 
@@ -113,12 +117,13 @@ type Lease struct {
 type Checkpoints interface {
 	// AcquireLease takes the lease of a subscription, or renews that which the
 	// same owner has. The token stays the same when it is renewed before it has
-	// run out. Somebody else's is a *LeaseHeldError.
+	// run out, and ascends otherwise. Somebody else's is a *LeaseHeldError. ttl
+	// is more than 0.
 	AcquireLease(ctx context.Context, subscription, owner string, ttl time.Duration) (Lease, error)
 	// SaveCheckpoint sets the checkpoint and renews the lease for ttl. It is
 	// ErrFenced if the lease is not held any more, also by its running out and
-	// being taken by another. A checkpoint never goes back: a lower one is a
-	// *InputError.
+	// being taken by another, or was released or reset. A checkpoint never goes
+	// back: a lower one is a *InputError, to who holds the lease.
 	SaveCheckpoint(ctx context.Context, lease Lease, checkpoint Position, ttl time.Duration) (Lease, error)
 	// ReleaseLease gives the lease up, so that another need not wait. It does
 	// nothing if the lease is not held any more.
@@ -138,6 +143,7 @@ type Keys interface {
 	// LoadKey returns the subject's key. ErrErased is that it was deleted, and
 	// ErrNoKey that there was none.
 	LoadKey(ctx context.Context, subject string) ([]byte, error)
-	// DeleteKey deletes the subject's key for good, and remembers that it did.
+	// DeleteKey deletes the subject's key for good, and remembers that it did,
+	// also if there was none.
 	DeleteKey(ctx context.Context, subject string) error
 }

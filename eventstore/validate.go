@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -227,6 +228,30 @@ func CheckFrom(from Version) error {
 func CheckAfter(after Position) error {
 	if after < 0 {
 		return &InputError{"after", strconv.FormatInt(int64(after), 10), "at least 0"}
+	}
+	return nil
+}
+
+// CheckCheckpoint checks how far a subscription is said to have come.
+func CheckCheckpoint(p Position) error {
+	if p < 0 {
+		return &InputError{"checkpoint", strconv.FormatInt(int64(p), 10), "at least 0"}
+	}
+	return nil
+}
+
+// CheckTTL checks for how long a lease is wanted.
+func CheckTTL(ttl time.Duration) error {
+	if ttl <= 0 {
+		return &InputError{"ttl", ttl.String(), "more than 0"}
+	}
+	return nil
+}
+
+// CheckLimit checks how many claims are to be forgotten at most.
+func CheckLimit(limit int) error {
+	if limit < 1 {
+		return &InputError{"limit", strconv.Itoa(limit), "at least 1"}
 	}
 	return nil
 }
