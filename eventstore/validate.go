@@ -19,95 +19,152 @@ const maxHash = 64
 // it before anything else; what it returns shares nothing with writes that the
 // caller could change but the claims.
 func Prepare(writes []Write) ([]Write, error) {
-	prepared := slices.Clone(writes)
-	seenStreams := make(map[string]bool, len(writes))
-	seenKeys := map[string]bool{}
-	var seenIDs map[uuid.UUID]bool
+	prepared, events := cloneWrites(writes)
 	total := 0
 	for i := range prepared {
 		w := &prepared[i]
-		field := func(name string) string { return fmt.Sprintf("writes[%d].%s", i, name) }
-		if w.Claim != nil {
-			if err := checkClaim(field("Claim"), w.Claim); err != nil {
-				return nil, err
-			}
-			if seenKeys[w.Claim.Key] {
-				return nil, &InputError{field("Claim.Key"), quote(w.Claim.Key), "one that no other write of the append has"}
-			}
-			seenKeys[w.Claim.Key] = true
-		}
-		if len(w.Events) == 0 {
-			switch {
-			case w.Claim == nil:
-				return nil, &InputError{field("Events"), "empty", "an event, or a Claim"}
-			case w.Stream != "":
-				return nil, &InputError{field("Stream"), quote(w.Stream), "none, as the write has no events"}
-			}
-			continue
-		}
-		if err := CheckStream(field("Stream"), w.Stream); err != nil {
+		if err := checkWrite(prepared, i); err != nil {
 			return nil, err
 		}
-		if seenStreams[w.Stream] {
-			return nil, &InputError{field("Stream"), quote(w.Stream), "one that no other write of the append has"}
-		}
-		seenStreams[w.Stream] = true
-		if w.Expected.kind == unset {
-			return nil, &InputError{field("Expected"), "not set", "Exactly, None, Exists or Any"}
-		}
-		if w.Expected.version < 0 {
-			return nil, &InputError{field("Expected"), w.Expected.String(), "at least 0"}
+		if len(w.Events) == 0 {
+			continue
 		}
 		if total += len(w.Events); total > MaxEvents {
 			return nil, &InputError{"writes", "more than " + strconv.Itoa(MaxEvents) + " events", "fewer"}
 		}
-		if seenIDs == nil {
-			seenIDs = make(map[uuid.UUID]bool, len(w.Events))
+		n := len(w.Events)
+		w.Events, events = events[:n:n], events[n:]
+		for j := range w.Events {
+			if err := prepareEvent(i, j, &w.Events[j]); err != nil {
+				return nil, err
+			}
 		}
-		events, err := prepareEvents(field, w.Events, seenIDs)
-		if err != nil {
-			return nil, err
-		}
-		w.Events = events
+	}
+	if err := checkRepeated(prepared, total); err != nil {
+		return nil, err
 	}
 	return prepared, nil
 }
 
-func prepareEvents(field func(string) string, events []Event, seen map[uuid.UUID]bool) ([]Event, error) {
-	prepared := slices.Clone(events)
-	for j := range prepared {
-		e := &prepared[j]
-		at := func(name string) string { return field(fmt.Sprintf("Events[%d].%s", j, name)) }
-		if err := CheckName(at("Type"), e.Type); err != nil {
-			return nil, err
-		}
-		if e.Schema < 0 || e.Schema > maxSchema {
-			return nil, &InputError{at("Schema"), strconv.Itoa(e.Schema), "0 to " + strconv.Itoa(maxSchema)}
-		}
-		if e.Meta.Subject != "" {
-			if err := CheckName(at("Meta.Subject"), e.Meta.Subject); err != nil {
-				return nil, err
-			}
-		}
-		if bad := invalidMeta(&e.Meta); bad != "" {
-			return nil, &InputError{at("Meta"), bad, "UTF-8 without a zero byte"}
-		}
-		e.Schema = max(e.Schema, 1)
-		if e.ID == uuid.Nil {
-			id, err := uuid.NewV7()
-			if err != nil {
-				return nil, fmt.Errorf("draw an event id: %w", err)
-			}
-			e.ID = id
-		}
-		if seen[e.ID] {
-			return nil, &InputError{at("ID"), e.ID.String(), "one that no other event of the append has"}
-		}
-		seen[e.ID] = true
-		e.Data = slices.Clone(e.Data)
-		e.Meta = e.Meta.clone()
+// cloneWrites copies writes, and all their events one after the other. A single
+// event, which is what most appends are of, costs one allocation.
+func cloneWrites(writes []Write) ([]Write, []Event) {
+	if len(writes) == 1 && len(writes[0].Events) == 1 {
+		single := struct {
+			write [1]Write
+			event [1]Event
+		}{[1]Write{writes[0]}, [1]Event{writes[0].Events[0]}}
+		return single.write[:], single.event[:]
 	}
-	return prepared, nil
+	total := 0
+	for i := range writes {
+		total += len(writes[i].Events)
+	}
+	events := make([]Event, 0, min(total, MaxEvents))
+	for i := range writes {
+		if len(events)+len(writes[i].Events) > MaxEvents {
+			break // refused before they are looked at
+		}
+		events = append(events, writes[i].Events...)
+	}
+	return slices.Clone(writes), events
+}
+
+// checkWrite checks a write but for its events.
+func checkWrite(writes []Write, i int) error {
+	w := &writes[i]
+	if w.Claim != nil {
+		if err := checkClaim(i, w.Claim); err != nil {
+			return err
+		}
+	}
+	if len(w.Events) == 0 {
+		switch {
+		case w.Claim == nil:
+			return &InputError{writeField(i, "Events"), "empty", "an event, or a Claim"}
+		case w.Stream != "":
+			return &InputError{writeField(i, "Stream"), quote(w.Stream), "none, as the write has no events"}
+		}
+		return nil
+	}
+	if !isName(w.Stream, MaxStreamName) {
+		return CheckStream(writeField(i, "Stream"), w.Stream)
+	}
+	if w.Expected.kind == unset {
+		return &InputError{writeField(i, "Expected"), "not set", "Exactly, None, Exists or Any"}
+	}
+	if w.Expected.version < 0 {
+		return &InputError{writeField(i, "Expected"), w.Expected.String(), "at least 0"}
+	}
+	return nil
+}
+
+// prepareEvent checks the jth event of the ith write and makes it complete.
+func prepareEvent(i, j int, e *Event) error {
+	if !isName(e.Type, MaxName) {
+		return CheckName(eventField(i, j, "Type"), e.Type)
+	}
+	if e.Schema < 0 || e.Schema > maxSchema {
+		return &InputError{eventField(i, j, "Schema"), strconv.Itoa(e.Schema), "0 to " + strconv.Itoa(maxSchema)}
+	}
+	if e.Meta.Subject != "" && !isName(e.Meta.Subject, MaxName) {
+		return CheckName(eventField(i, j, "Meta.Subject"), e.Meta.Subject)
+	}
+	if bad := invalidMeta(&e.Meta); bad != "" {
+		return &InputError{eventField(i, j, "Meta"), bad, "UTF-8 without a zero byte"}
+	}
+	e.Schema = max(e.Schema, 1)
+	if e.ID == uuid.Nil {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("draw an event id: %w", err)
+		}
+		e.ID = id
+	}
+	e.Data = slices.Clone(e.Data)
+	e.Meta = e.Meta.clone()
+	return nil
+}
+
+// checkRepeated refuses streams, keys and event ids that come twice.
+func checkRepeated(writes []Write, events int) error {
+	if len(writes) > 1 {
+		streams, keys := make(map[string]bool, len(writes)), map[string]bool{}
+		for i := range writes {
+			w := &writes[i]
+			if w.Claim != nil {
+				if keys[w.Claim.Key] {
+					return &InputError{writeField(i, "Claim.Key"), quote(w.Claim.Key), "one that no other write of the append has"}
+				}
+				keys[w.Claim.Key] = true
+			}
+			if len(w.Events) > 0 {
+				if streams[w.Stream] {
+					return &InputError{writeField(i, "Stream"), quote(w.Stream), "one that no other write of the append has"}
+				}
+				streams[w.Stream] = true
+			}
+		}
+	}
+	if events > 1 {
+		ids := make(map[uuid.UUID]bool, events)
+		for i := range writes {
+			for j := range writes[i].Events {
+				id := writes[i].Events[j].ID
+				if ids[id] {
+					return &InputError{eventField(i, j, "ID"), id.String(), "one that no other event of the append has"}
+				}
+				ids[id] = true
+			}
+		}
+	}
+	return nil
+}
+
+func writeField(i int, name string) string { return fmt.Sprintf("writes[%d].%s", i, name) }
+
+func eventField(i, j int, name string) string {
+	return writeField(i, fmt.Sprintf("Events[%d].%s", j, name))
 }
 
 func (m Meta) clone() Meta {
@@ -151,15 +208,15 @@ func invalidMeta(m *Meta) string {
 // maxSchema is the greatest schema version: what fits into 2 bytes of a table.
 const maxSchema = 32_767
 
-func checkClaim(field string, c *Claim) error {
-	if err := CheckName(field+".Key", c.Key); err != nil {
-		return err
+func checkClaim(i int, c *Claim) error {
+	if !isName(c.Key, MaxName) {
+		return CheckName(writeField(i, "Claim.Key"), c.Key)
 	}
 	if len(c.Hash) > maxHash {
-		return &InputError{field + ".Hash", fmt.Sprintf("%d bytes long", len(c.Hash)), fmt.Sprintf("at most %d", maxHash)}
+		return &InputError{writeField(i, "Claim.Hash"), fmt.Sprintf("%d bytes long", len(c.Hash)), fmt.Sprintf("at most %d", maxHash)}
 	}
 	if c.Until.IsZero() {
-		return &InputError{field + ".Until", "zero", "when the key can be taken again"}
+		return &InputError{writeField(i, "Claim.Until"), "zero", "when the key can be taken again"}
 	}
 	return nil
 }
@@ -192,17 +249,20 @@ func CheckSnapshot(s *Snapshot) error {
 	return nil
 }
 
+func isName(s string, most int) bool { return s != "" && len(s) <= most && isText(s) }
+
 func checkText(field, s string, most int) error {
+	if isName(s, most) {
+		return nil
+	}
 	want := fmt.Sprintf("1 to %d bytes of UTF-8 without a zero byte", most)
 	switch {
 	case s == "":
 		return &InputError{field, `""`, want}
 	case len(s) > most:
 		return &InputError{field, fmt.Sprintf("%s (%d bytes)", quote(s), len(s)), want}
-	case !isText(s):
-		return &InputError{field, quote(s), want}
 	}
-	return nil
+	return &InputError{field, quote(s), want}
 }
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
