@@ -1,0 +1,410 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed57833328/rondo/eventstore"
+)
+
+// job is something to be written. Its caller waits for done.
+type job struct {
+	// run does the job's part in a transaction. A verdict is the job's own
+	// failure: it has written nothing, and what it was told does not concern
+	// others. After an err nothing is known of the transaction, and it is rolled
+	// back. It may be called again, in another transaction.
+	run func(w *writer, now time.Time) (verdict, err error)
+	// unsure turns the failure of a commit that may have happened into the job's
+	// error. If it is nil the failure is that.
+	unsure func(error) error
+	bytes  int
+
+	number uint64 // of the queue
+	state  atomic.Int32
+	// aborted tells that the job's caller is gone for good.
+	aborted bool
+	verdict error
+	done    chan struct{}
+}
+
+const (
+	queued    = iota
+	taken     // the committer's: the caller waits for what becomes of it
+	withdrawn // the caller's: the committer passes over it
+)
+
+// withdraw takes back a job that is still queued.
+func (j *job) withdraw() bool { return j.state.CompareAndSwap(queued, withdrawn) }
+
+// take makes the job the committer's, if it was not withdrawn.
+func (j *job) take() bool {
+	return j.state.CompareAndSwap(queued, taken) || j.state.Load() == taken
+}
+
+// maxBatchBytes bounds what is committed together, besides Config.MaxBatch. A
+// single append may have more.
+const maxBatchBytes = 16 << 20
+
+// queue has the jobs that wait for the committer.
+type queue struct {
+	mu     sync.Mutex
+	jobs   []*job
+	last   uint64 // number of the last job
+	closed bool
+	filled chan struct{} // has something when jobs came or it was closed
+}
+
+func (q *queue) add(j *job) error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return eventstore.ErrClosed
+	}
+	q.last++
+	j.number = q.last
+	q.jobs = append(q.jobs, j)
+	q.mu.Unlock()
+	q.signal()
+	return nil
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.filled <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when there are jobs: false when there are none, and never will be.
+func (q *queue) wait() bool {
+	for {
+		q.mu.Lock()
+		q.dropWithdrawn()
+		n, closed := len(q.jobs), q.closed
+		q.mu.Unlock()
+		if n > 0 || closed {
+			return n > 0
+		}
+		<-q.filled
+	}
+}
+
+// dropWithdrawn forgets jobs that are not queued any more; the mutex is held.
+func (q *queue) dropWithdrawn() {
+	kept := q.jobs[:0]
+	for _, j := range q.jobs {
+		if j.state.Load() == queued {
+			kept = append(kept, j)
+		}
+	}
+	clear(q.jobs[len(kept):])
+	q.jobs = kept
+}
+
+// waiting says how many jobs wait, and which number the last has.
+func (q *queue) waiting() (n int, last uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropWithdrawn()
+	return len(q.jobs), q.last
+}
+
+// next takes the jobs that have waited longest, as many as go together.
+func (q *queue) next(batch []*job, most int) []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropWithdrawn()
+	n, size := 0, 0
+	for n < len(q.jobs) && n < most && (n == 0 || size+q.jobs[n].bytes <= maxBatchBytes) {
+		size += q.jobs[n].bytes
+		n++
+	}
+	batch = append(batch, q.jobs[:n]...)
+	rest := copy(q.jobs, q.jobs[n:])
+	clear(q.jobs[rest:])
+	q.jobs = q.jobs[:rest]
+	return batch
+}
+
+// writer is the committer: one goroutine that has the store's one connection that
+// writes, and commits what the others want written.
+//
+// It first takes SQLite's write lock, and then all jobs that wait. While it
+// waits for the lock, which another process may have, callers can still withdraw
+// them. So what is committed together is what came during the commit before.
+type writer struct {
+	path    string
+	pool    *sql.DB // of one connection
+	queue   queue
+	timeout time.Duration
+	most    int
+	now     func() time.Time
+	// committed is called after each commit that wrote events.
+	committed func()
+	// appended is set by what appended events in the transaction.
+	appended atomic.Bool
+	// scrub is set by what must not be found in SQLite's log any more.
+	scrub    bool
+	scrubbed time.Time // when that was tried last
+
+	held    *sql.Conn // the connection, for database/sql
+	conn    *conn     // and for us
+	wounded bool
+	batch   []*job
+	ended   chan struct{}
+}
+
+// connect makes sure that there is a sound connection.
+func (w *writer) connect(ctx context.Context) error {
+	if w.held != nil && !w.wounded {
+		return nil
+	}
+	if w.held != nil {
+		w.disconnect()
+	}
+	held, err := w.pool.Conn(ctx)
+	if err != nil {
+		return wrap(w.path, err)
+	}
+	var c *conn
+	if err := held.Raw(func(driverConn any) error {
+		c = driverConn.(*conn) //nolint:errcheck // our connector makes no other
+		return nil
+	}); err != nil {
+		return errors.Join(wrap(w.path, err), held.Close())
+	}
+	w.held, w.conn, w.wounded = held, c, false
+	return nil
+}
+
+// disconnect closes the connection.
+func (w *writer) disconnect() {
+	if w.held == nil {
+		return
+	}
+	// The pool drops a connection that says it is bad.
+	_ = w.held.Raw(func(any) error { return driver.ErrBadConn }) // it returns just that
+	_ = w.held.Close()                                           // it is closed already
+	w.held, w.conn = nil, nil
+}
+
+// run commits until the queue is closed and empty.
+func (w *writer) run() {
+	defer close(w.ended)
+	someoneWaits := func() bool { n, _ := w.queue.waiting(); return n > 0 }
+	for w.queue.wait() {
+		_, last := w.queue.waiting()
+		if err := w.lock(someoneWaits); err != nil {
+			w.refuse(last, err)
+			continue
+		}
+		w.batch = w.queue.next(w.batch[:0], w.most)
+		w.commit(w.batch)
+		n := len(w.batch)
+		clear(w.batch)
+		w.gather(n)
+	}
+}
+
+// gather lets the callers whose jobs were just committed add their next before
+// the lock is taken again. Without it, of many callers one would be committed
+// alone and all others together after it, in turns. Who is alone is not waited
+// for.
+func (w *writer) gather(committed int) {
+	const rounds = 4
+	waiting, _ := w.queue.waiting()
+	if committed+waiting <= 1 {
+		return
+	}
+	for range rounds {
+		runtime.Gosched()
+		n, _ := w.queue.waiting()
+		if n == waiting {
+			return
+		}
+		waiting = n
+	}
+}
+
+// lock begins a transaction that has SQLite's write lock.
+func (w *writer) lock(wanted func() bool) error {
+	if err := w.connect(context.Background()); err != nil {
+		return err
+	}
+	return retryBusy(w.timeout, wanted, func() error {
+		err := w.conn.control("BEGIN IMMEDIATE")
+		w.wounded = isWounded(err)
+		return err
+	})
+}
+
+// retryBusy does something again and again while another process has the lock
+// that it needs, until the timeout has passed or it is not wanted any more.
+// SQLite has no queue for its locks, and its own busy handler asks so seldom that
+// a busy process could keep others out.
+func retryBusy(timeout time.Duration, wanted func() bool, do func() error) error {
+	const (
+		first = 50 * time.Microsecond
+		most  = 2 * time.Millisecond
+	)
+	var begin time.Time
+	for pause := first; ; pause = min(2*pause, most) {
+		err := do()
+		if !isBusy(err) {
+			return err
+		}
+		if begin.IsZero() {
+			begin = time.Now()
+		}
+		if time.Since(begin) >= timeout || !wanted() {
+			return err
+		}
+		time.Sleep(pause/2 + rand.N(pause))
+	}
+}
+
+// refuse fails the jobs up to that number.
+func (w *writer) refuse(last uint64, err error) {
+	w.queue.mu.Lock()
+	defer w.queue.mu.Unlock()
+	for _, j := range w.queue.jobs {
+		if j.number <= last && j.take() {
+			j.verdict = err
+			close(j.done)
+		}
+	}
+	w.queue.dropWithdrawn()
+}
+
+// commit does the jobs in the transaction that was begun, and commits them. What
+// cannot be done together is done one by one.
+func (w *writer) commit(batch []*job) {
+	again := w.together(batch)
+	for _, j := range again {
+		if err := w.lock(always); err != nil {
+			j.verdict = err
+			close(j.done)
+			continue
+		}
+		w.together([]*job{j})
+	}
+}
+
+func always() bool { return true }
+
+// together does the jobs in the transaction that was begun, commits them, and
+// tells their callers. It returns those that must be done again alone, as the
+// transaction failed, which may have been another's fault.
+func (w *writer) together(batch []*job) (again []*job) {
+	now := w.now()
+	mine := batch[:0:0]
+	var failure error
+	for _, j := range batch {
+		if !j.take() {
+			continue
+		}
+		mine = append(mine, j)
+		verdict, err := j.run(w, now)
+		if j.verdict = verdict; err != nil {
+			failure = err
+			break
+		}
+	}
+	if failure == nil {
+		if failure = w.conn.control("COMMIT"); failure == nil {
+			if w.appended.Swap(false) {
+				w.committed()
+			}
+			w.clean(now)
+			for _, j := range mine {
+				close(j.done)
+			}
+			return nil
+		}
+		if isUnsure(failure) {
+			return w.unsure(mine, failure)
+		}
+	}
+	w.rollback(failure)
+	if len(batch) > 1 {
+		for _, j := range batch {
+			if j.aborted {
+				close(j.done)
+			} else if j.take() {
+				again = append(again, j)
+			}
+		}
+		return again
+	}
+	for _, j := range mine {
+		if j.verdict == nil {
+			j.verdict = failure
+		}
+		close(j.done)
+	}
+	return nil
+}
+
+// clean has SQLite begin its log anew after something was deleted for good. A
+// reader may be in the way, and then it is tried again after another commit.
+func (w *writer) clean(now time.Time) {
+	const again = time.Second
+	if !w.scrub || now.Sub(w.scrubbed).Abs() < again {
+		return
+	}
+	w.scrubbed = now
+	blocked := int64(1)
+	_, err := first(context.Background(), w.conn, func(row []driver.Value) error {
+		return scan(row[:1], &blocked)
+	}, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	w.scrub = err != nil || blocked != 0
+}
+
+// unsure tells the callers of a commit that failed and yet may have happened.
+// Whoever has a verdict wrote nothing, but it may rest on what others wrote.
+func (w *writer) unsure(batch []*job, failure error) (again []*job) {
+	w.rollback(failure)
+	w.committed() // if it has happened, readers should look
+	for _, j := range batch {
+		switch {
+		case j.verdict != nil && !j.aborted && len(batch) > 1:
+			again = append(again, j)
+			continue
+		case j.verdict == nil && j.unsure != nil:
+			j.verdict = j.unsure(failure)
+		case j.verdict == nil:
+			j.verdict = failure
+		}
+		close(j.done)
+	}
+	return again
+}
+
+// rollback ends a transaction that failed. SQLite may have rolled it back by
+// itself.
+func (w *writer) rollback(failure error) {
+	w.appended.Store(false)
+	if err := w.conn.control("ROLLBACK"); err != nil && isWounded(err) || isWounded(failure) {
+		w.wounded = true
+	}
+}
+
+// close closes the connection, when run has ended.
+func (w *writer) close() error {
+	w.disconnect()
+	return w.pool.Close()
+}

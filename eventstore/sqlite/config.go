@@ -1,0 +1,95 @@
+package sqlite
+
+import (
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/seed57833328/rondo/eventstore"
+)
+
+// Config is what may be said about a store. The zero value works.
+type Config struct {
+	// Durability says what a commit survives: Full, the default, or Normal.
+	Durability Durability
+	// ReadOnly opens a file that is there for reading alone: what would write is
+	// refused with ErrReadOnly, and the file must have the schema of this
+	// program. Others may write to it meanwhile.
+	ReadOnly bool
+	// RequireTenant makes a context without a tenant an ErrNoTenant. The default
+	// is that it stands for the tenant "".
+	RequireTenant bool
+	// BusyTimeout is how long an append waits while another process writes to
+	// the file, before it fails with ErrLocked. The default is 5 s; negative
+	// values are refused. Appends of this store never count as another's.
+	BusyTimeout time.Duration
+	// PollInterval is how often a subscription that has read everything looks
+	// whether another process has appended; what this store appends wakes it at
+	// once. The default is 250 ms; negative values are refused.
+	PollInterval time.Duration
+	// Readers is how many reads are at work at once; others wait. A read is at
+	// work for a page of events, not while its caller handles them. The default
+	// is 4, or GOMAXPROCS if that is greater; negative values are refused.
+	Readers int
+	// MaxBatch is how many appends are committed together at most. The default
+	// is 1024; negative values are refused.
+	MaxBatch int
+	// Now is the clock: of events, snapshots, claims and leases. It may be called
+	// from any goroutine, and must not call the store. The default is time.Now.
+	Now func() time.Time
+}
+
+// Durability says what a commit survives.
+type Durability uint8
+
+const (
+	// Full commits survive the loss of power: each waits until the disk has it.
+	Full Durability = iota
+	// Normal commits survive the end of the process, also a sudden one, but not
+	// always that of the machine: then the last of them may be lost, all of what
+	// was in each, and the file is sound. Nothing is waited for.
+	Normal
+)
+
+const (
+	defaultBusyTimeout  = 5 * time.Second
+	defaultPollInterval = 250 * time.Millisecond
+	defaultReaders      = 4
+	defaultMaxBatch     = 1024
+)
+
+func (c Config) withDefaults() Config {
+	if c.BusyTimeout == 0 {
+		c.BusyTimeout = defaultBusyTimeout
+	}
+	if c.PollInterval == 0 {
+		c.PollInterval = defaultPollInterval
+	}
+	if c.Readers == 0 {
+		c.Readers = max(defaultReaders, runtime.GOMAXPROCS(0))
+	}
+	if c.MaxBatch == 0 {
+		c.MaxBatch = defaultMaxBatch
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	const positive = "more than 0, or 0 for the default"
+	switch {
+	case c.Durability > Normal:
+		return &eventstore.InputError{Field: "Config.Durability", Value: strconv.Itoa(int(c.Durability)), Want: "Full or Normal"}
+	case c.BusyTimeout < 0:
+		return &eventstore.InputError{Field: "Config.BusyTimeout", Value: c.BusyTimeout.String(), Want: positive}
+	case c.PollInterval < 0:
+		return &eventstore.InputError{Field: "Config.PollInterval", Value: c.PollInterval.String(), Want: positive}
+	case c.Readers < 0:
+		return &eventstore.InputError{Field: "Config.Readers", Value: strconv.Itoa(c.Readers), Want: positive}
+	case c.MaxBatch < 0:
+		return &eventstore.InputError{Field: "Config.MaxBatch", Value: strconv.Itoa(c.MaxBatch), Want: positive}
+	}
+	return nil
+}
