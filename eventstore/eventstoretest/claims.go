@@ -46,6 +46,14 @@ func (s *scene) loadClaim(ctx context.Context, key string) *eventstore.Claim {
 	return &c
 }
 
+// theClaim returns the claim, which must be there.
+func (s *scene) theClaim(ctx context.Context, key string) *eventstore.Claim {
+	s.Helper()
+	c := s.loadClaim(ctx, key)
+	require.NotNil(s, c, "claim %q", key)
+	return c
+}
+
 func (s *scene) claimed(err error, want *eventstore.Claim) {
 	s.Helper()
 	var claimed *eventstore.ClaimedError
@@ -61,7 +69,7 @@ func claimCommitted(s *scene) {
 	w.Claim = claim(key, "first")
 	done := s.append(ctx, w, write(s.stream(), eventstore.Any, 1))
 	require.EqualValues(s, 2, done[0].Version)
-	require.Equal(s, claim(key, "first").Result, s.loadClaim(ctx, key).Result)
+	require.Equal(s, claim(key, "first").Result, s.theClaim(ctx, key).Result)
 	require.Equal(s, w.Claim, s.loadClaim(ctx, key))
 	require.Nil(s, s.loadClaim(ctx, key+" "))
 
@@ -69,7 +77,7 @@ func claimCommitted(s *scene) {
 	want := *w.Claim
 	want.Hash, want.Result = []byte("hash of first"), []byte("first")
 	w.Claim.Result[0], w.Claim.Hash[0] = 'x', 'x'
-	s.loadClaim(ctx, key).Result[0] = 'y'
+	s.theClaim(ctx, key).Result[0] = 'y'
 	require.Equal(s, &want, s.loadClaim(ctx, key))
 }
 
@@ -196,8 +204,7 @@ func claimContents(s *scene) {
 	} {
 		c.Key, c.Until = s.unique(), time.Now().Add(time.Hour)
 		s.append(ctx, eventstore.Write{Claim: &c})
-		got := s.loadClaim(ctx, c.Key)
-		require.NotNil(s, got)
+		got := s.theClaim(ctx, c.Key)
 		require.Equal(s, string(c.Hash), string(got.Hash))
 		require.Equal(s, string(c.Result), string(got.Result))
 		require.Equal(s, c.Until.UTC().Truncate(time.Microsecond), got.Until, "in UTC, to the microsecond")
@@ -205,7 +212,7 @@ func claimContents(s *scene) {
 	for _, name := range oddNames {
 		key := s.unique() + name
 		s.append(ctx, eventstore.Write{Claim: claim(key, name)})
-		require.Equal(s, name, string(s.loadClaim(ctx, key).Result))
+		require.Equal(s, name, string(s.theClaim(ctx, key).Result))
 	}
 	for what, c := range map[string]eventstore.Claim{
 		"hash too long": {Key: s.unique(), Hash: append(long, 1), Until: time.Now().Add(time.Hour)},

@@ -164,12 +164,15 @@ func crossingGuarded(s *scene) {
 			first, second = b, a
 		}
 		for won := 0; won < 2; {
-			version, err := versionOf(ctx, s.Store, a)
-			if err != nil {
-				return err
+			at := map[string]eventstore.Version{}
+			for _, stream := range []string{first, second} {
+				version, err := versionOf(ctx, s.Store, stream)
+				if err != nil {
+					return err
+				}
+				at[stream] = version
 			}
-			expected := eventstore.Exactly(version)
-			_, err = s.Store.Append(ctx, write(first, expected, 1), write(second, expected, 1))
+			_, err := s.Store.Append(ctx, write(first, eventstore.Exactly(at[first]), 1), write(second, eventstore.Exactly(at[second]), 1))
 			switch {
 			case err == nil:
 				won++
@@ -179,7 +182,7 @@ func crossingGuarded(s *scene) {
 		}
 		return nil
 	})
-	// They are at the same version only if no append has done one of them alone.
+	// A refused append that had done one of them would have left more.
 	s.requireVersion(ctx, a, racers*2)
 	s.requireVersion(ctx, b, racers*2)
 }

@@ -58,6 +58,14 @@ func (s *scene) loadSnapshot(ctx context.Context, stream, snapshotType string) *
 	return &got
 }
 
+// theSnapshot returns the snapshot, which must be there.
+func (s *scene) theSnapshot(ctx context.Context, stream, snapshotType string) *eventstore.Snapshot {
+	s.Helper()
+	got := s.loadSnapshot(ctx, stream, snapshotType)
+	require.NotNil(s, got, "snapshot %q of %q", snapshotType, stream)
+	return got
+}
+
 func snapshotSaved(s *scene) {
 	ctx, stream := s.ctx(), s.stream()
 	s.fill(ctx, stream, 5)
@@ -90,7 +98,7 @@ func snapshotGuarded(s *scene) {
 		want string
 	}{{2, "two", "two"}, {1, "one", "two"}, {2, "two again", "two again"}, {4, "four", "four"}, {3, "three", "four"}, {5, "five", "five"}} {
 		s.saveSnapshot(ctx, snapshot(stream, c.save, c.data))
-		require.Equal(s, c.want, string(s.loadSnapshot(ctx, stream, "seats").Data), "after version %d was saved", c.save)
+		require.Equal(s, c.want, string(s.theSnapshot(ctx, stream, "seats").Data), "after version %d was saved", c.save)
 	}
 }
 
@@ -107,7 +115,7 @@ func snapshotTypes(s *scene) {
 	}
 	for version, stream := range []string{a, b} {
 		for _, snapshotType := range []string{"seats", "Seats", "prices"} {
-			got := s.loadSnapshot(ctx, stream, snapshotType)
+			got := s.theSnapshot(ctx, stream, snapshotType)
 			require.Equal(s, stream+snapshotType, string(got.Data))
 			require.EqualValues(s, version+1, got.Version)
 		}
@@ -130,7 +138,7 @@ func snapshotBeyond(s *scene) {
 	require.Nil(s, s.loadSnapshot(ctx, stream, "seats"))
 	s.saveSnapshot(ctx, snapshot(stream, 2, "two"))
 	s.inputError(snapshots.SaveSnapshot(ctx, snapshot(stream, 3, "too far")), "beyond the stream")
-	require.Equal(s, "two", string(s.loadSnapshot(ctx, stream, "seats").Data))
+	require.Equal(s, "two", string(s.theSnapshot(ctx, stream, "seats").Data))
 }
 
 func snapshotDeleted(s *scene) {
@@ -146,7 +154,7 @@ func snapshotDeleted(s *scene) {
 	require.Nil(s, s.loadSnapshot(ctx, stream, "seats"))
 	require.NotNil(s, s.loadSnapshot(ctx, stream, "prices"))
 	s.saveSnapshot(ctx, snapshot(stream, 1, "one"))
-	require.Equal(s, "one", string(s.loadSnapshot(ctx, stream, "seats").Data), "the greater one was forgotten")
+	require.Equal(s, "one", string(s.theSnapshot(ctx, stream, "seats").Data), "the greater one was forgotten")
 }
 
 func snapshotData(s *scene) {
@@ -156,7 +164,7 @@ func snapshotData(s *scene) {
 		x := snapshot(stream, 1, "")
 		x.Data, x.Schema = data, 0
 		s.saveSnapshot(ctx, x)
-		got := s.loadSnapshot(ctx, stream, "seats")
+		got := s.theSnapshot(ctx, stream, "seats")
 		require.True(s, bytes.Equal(data, got.Data), "%d bytes", len(data))
 		require.Equal(s, 1, got.Schema, "schema 0 is 1")
 		require.Empty(s, got.Subjects)
@@ -177,8 +185,7 @@ func snapshotNames(s *scene) {
 		s.saveSnapshot(ctx, x)
 	}
 	for _, name := range names {
-		got := s.loadSnapshot(ctx, name, name)
-		require.NotNil(s, got, "snapshot %q", name)
+		got := s.theSnapshot(ctx, name, name)
 		require.Equal(s, name, string(got.Data))
 		require.Equal(s, []string{name}, got.Subjects)
 	}
@@ -198,7 +205,7 @@ func snapshotRace(s *scene) {
 		}
 		return nil
 	})
-	got := s.loadSnapshot(ctx, stream, "seats")
+	got := s.theSnapshot(ctx, stream, "seats")
 	require.EqualValues(s, last, got.Version)
 	require.Equal(s, []byte{last}, got.Data)
 }

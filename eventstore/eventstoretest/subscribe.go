@@ -50,6 +50,7 @@ func subscribeGoesLive(s *scene) {
 	seen := make(chan eventstore.Recorded)
 	live, cancel := context.WithCancel(ctx)
 	wait := background(func() error {
+		defer close(seen)
 		for e, err := range s.Store.Subscribe(live, head, eventstore.Filter{}) {
 			if err != nil {
 				return err
@@ -74,7 +75,8 @@ func subscribeGoesLive(s *scene) {
 func (s *scene) receive(events <-chan eventstore.Recorded) eventstore.Recorded {
 	s.Helper()
 	select {
-	case e := <-events:
+	case e, more := <-events:
+		require.True(s, more, "the subscription ended")
 		return e
 	case <-time.After(patience):
 		require.FailNow(s, "the subscription did not deliver an event that was appended")
@@ -115,23 +117,43 @@ func subscribeFromPosition(s *scene) {
 func subscribeFiltered(s *scene) {
 	ctx := s.ctx()
 	head, categories, all := s.mixed(ctx)
-	mark := s.unique()
-	const markType = "the last of all"
+	const markType = "a mark"
+	marks := s.unique()
+	mark := func(n string) {
+		w := write(marks+n, eventstore.None, 1)
+		w.Events[0].Type = markType
+		s.append(ctx, w)
+	}
+	mark("-live")
 	wanted := filters(categories)
 	got := make([][]eventstore.Recorded, len(wanted))
+	live := make(chan eventstore.Recorded, len(wanted))
 	var g errgroup.Group
 	for i, f := range wanted {
-		// Each is told by one event more that nothing else will come.
+		// One event more tells that it has caught up, and another that nothing
+		// else will come.
 		if len(f.Categories) > 0 {
-			f.Categories = append(slices.Clone(f.Categories), mark)
+			f.Categories = append(slices.Clone(f.Categories), marks)
 		}
 		if len(f.Types) > 0 {
 			f.Types = append(slices.Clone(f.Types), markType)
 		}
 		g.Go(func() (err error) {
-			got[i], err = until(s.Store.Subscribe(ctx, head, f), mark)
+			events := s.Store.Subscribe(ctx, head, f)
+			got[i], err = until(func(yield func(eventstore.Recorded, error) bool) {
+				for e, err := range events {
+					if err == nil && e.Stream == marks+"-live" {
+						live <- e
+					} else if !yield(e, err) {
+						return
+					}
+				}
+			}, marks+"-end")
 			return err
 		})
+	}
+	for range wanted {
+		s.receive(live)
 	}
 	for _, category := range categories {
 		for _, eventType := range []string{"held", "sold", "Held"} {
@@ -140,9 +162,7 @@ func subscribeFiltered(s *scene) {
 			all = append(all, s.append(ctx, w)[0].Events...)
 		}
 	}
-	last := write(mark, eventstore.None, 1)
-	last.Events[0].Type = markType
-	s.append(ctx, last)
+	mark("-end")
 	require.NoError(s, g.Wait())
 	for i, f := range wanted {
 		s.same(matching(all, f), got[i])
