@@ -1,0 +1,211 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/seed57833328/rondo/eventstore"
+)
+
+// gate decides which appends are committed when. While few are in flight each is
+// committed at once, by its caller. Otherwise they queue, and the committers take
+// what there is, which grows with the load by itself.
+//
+// No two appends to a stream are committed at the same time, unless in one
+// transaction: they would only wait for each other in the database, and one would
+// be done again.
+type gate struct {
+	direct int // how many in flight let another be committed at once
+
+	mu       sync.Mutex
+	changed  sync.Cond
+	closed   bool
+	queue    []*request
+	inFlight int                  // queued or being committed
+	busy     map[gateKey]struct{} // streams and claims that are being committed
+}
+
+// gateKey is what only one transaction may write to at a time.
+type gateKey struct {
+	tenant, name string
+	claim        bool
+}
+
+// Limits of what is committed together. One append may exceed them.
+const (
+	maxBatchAppends = 512
+	maxBatchEvents  = 4_096
+	maxBatchBytes   = 4 << 20
+)
+
+func (g *gate) init(direct int) {
+	g.direct = direct
+	g.changed.L = &g.mu
+	g.busy = map[gateKey]struct{}{}
+}
+
+// enter tells whether the caller is to commit the append himself, and to leave
+// then. Otherwise it is queued.
+func (g *gate) enter(r *request) (direct bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false, eventstore.ErrClosed
+	}
+	g.inFlight++
+	if g.inFlight <= g.direct && len(g.queue) == 0 && g.free(r, nil) {
+		g.occupy(r)
+		return true, nil
+	}
+	r.queued = true
+	g.queue = append(g.queue, r)
+	g.changed.Signal()
+	return false, nil
+}
+
+// take returns the next batch. It waits for one, and returns nil when the gate is
+// closed. Whoever takes it leaves with it.
+func (g *gate) take() []*request {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		if batch := g.next(); len(batch) > 0 {
+			return batch
+		}
+		if g.closed {
+			return nil
+		}
+		g.changed.Wait()
+	}
+}
+
+// next takes from the queue what can be committed together. What has to wait for
+// a stream is not overtaken by what comes after it and wants the same one.
+func (g *gate) next() []*request {
+	var batch, left []*request
+	var held map[gateKey]struct{}
+	events, bytes := 0, 0
+	for i, r := range g.queue {
+		full := len(batch) > 0 && (len(batch) == maxBatchAppends || events+r.events > maxBatchEvents || bytes+r.bytes > maxBatchBytes)
+		if full {
+			left = append(left, g.queue[i:]...)
+			break
+		}
+		if !g.free(r, held) || clash(batch, r) {
+			if held == nil {
+				held = map[gateKey]struct{}{}
+			}
+			for _, k := range r.keys {
+				held[k] = struct{}{}
+			}
+			left = append(left, r)
+			continue
+		}
+		r.queued = false
+		batch = append(batch, r)
+		events += r.events
+		bytes += r.bytes
+	}
+	for _, r := range batch {
+		g.occupy(r)
+	}
+	g.queue = left
+	return batch
+}
+
+// clash tells whether an append takes a claim that one of the batch takes.
+func clash(batch []*request, r *request) bool {
+	for _, k := range r.keys {
+		if k.claim && slices.ContainsFunc(batch, func(other *request) bool { return slices.Contains(other.keys, k) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *gate) free(r *request, held map[gateKey]struct{}) bool {
+	for _, k := range r.keys {
+		if _, ok := g.busy[k]; ok {
+			return false
+		}
+		if _, ok := held[k]; ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *gate) occupy(r *request) {
+	for _, k := range r.keys {
+		g.busy[k] = struct{}{}
+	}
+}
+
+// leave ends what enter and take have begun.
+func (g *gate) leave(batch ...*request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range batch {
+		for _, k := range r.keys {
+			delete(g.busy, k)
+		}
+	}
+	g.inFlight -= len(batch)
+	if len(g.queue) > 0 || g.inFlight == 0 {
+		g.changed.Broadcast()
+	}
+}
+
+// giveUp takes an append out of the queue, and tells whether it was still there.
+func (g *gate) giveUp(r *request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !r.queued {
+		return false
+	}
+	r.queued = false
+	g.queue = slices.DeleteFunc(g.queue, func(other *request) bool { return other == r })
+	g.inFlight--
+	if g.inFlight == 0 {
+		g.changed.Broadcast()
+	}
+	return true
+}
+
+// close refuses what comes and what waits.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for _, r := range g.queue {
+		r.queued = false
+		r.finish(nil, eventstore.ErrClosed)
+	}
+	g.inFlight -= len(g.queue)
+	g.queue = nil
+	g.changed.Broadcast()
+}
+
+// wait waits until nothing is in flight.
+func (g *gate) wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.inFlight > 0 {
+		g.changed.Wait()
+	}
+}
+
+// commitLoop commits what queues, until the store is closed.
+func (s *Store) commitLoop(life context.Context) {
+	for {
+		batch := s.gate.take()
+		if batch == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(life, commitTimeout)
+		s.commit(ctx, true, batch)
+		cancel()
+		s.gate.leave(batch...)
+	}
+}
