@@ -76,6 +76,16 @@ func (s *Store) AcquireLease(ctx context.Context, subscription, owner string, tt
 // SaveCheckpoint sets the checkpoint and renews the lease; see
 // [eventstore.Checkpoints].
 func (s *Store) SaveCheckpoint(ctx context.Context, lease eventstore.Lease, checkpoint eventstore.Position, ttl time.Duration) (eventstore.Lease, error) {
+	return s.saveCheckpoint(ctx, lease, checkpoint, ttl, func(tenant string, queue func(*pgx.Batch)) error {
+		return s.as(ctx, "save checkpoint", tenant, queue)
+	})
+}
+
+// saveCheckpoint is SaveCheckpoint, in whatever transaction as runs it.
+func (s *Store) saveCheckpoint(
+	ctx context.Context, lease eventstore.Lease, checkpoint eventstore.Position, ttl time.Duration,
+	as func(tenant string, queue func(*pgx.Batch)) error,
+) (eventstore.Lease, error) {
 	if err := eventstore.CheckTTL(ttl); err != nil {
 		return eventstore.Lease{}, err
 	}
@@ -87,7 +97,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, lease eventstore.Lease, chec
 		return eventstore.Lease{}, err
 	}
 	var saved, there scannedLease
-	err = s.as(ctx, "save checkpoint", tenant, func(b *pgx.Batch) {
+	err = as(tenant, func(b *pgx.Batch) {
 		b.Queue(saveSQL, tenant, lease.Subscription, lease.Owner, lease.Token, int64(checkpoint), ttl).Query(saved.scan)
 		b.Queue(loadSQL, tenant, lease.Subscription).Query(there.scan)
 	})

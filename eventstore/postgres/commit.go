@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed57833328/rondo/eventstore"
@@ -117,6 +118,8 @@ func classify(err error, answered bool) error {
 		if answered && refused.SeverityUnlocalized != "ERROR" {
 			return &unknownError{err}
 		}
+		return err
+	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return err
 	case pgconn.SafeToRetry(err):
 		return &unsentError{err}
