@@ -103,7 +103,7 @@ func (s *Store) Append(ctx context.Context, writes ...eventstore.Write) ([]event
 			return &eventstore.UnknownOutcomeError{IDs: eventstore.IDs(a.writes), Err: err}
 		},
 	}
-	if err := s.enqueue(j); err != nil {
+	if err := s.submit(ctx, j, true); err != nil {
 		return nil, err
 	}
 	select {

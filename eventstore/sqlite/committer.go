@@ -52,33 +52,49 @@ func (j *job) take() bool {
 // single append may have more.
 const maxBatchBytes = 16 << 20
 
-// queue has the jobs that wait for the committer.
+// queue has the jobs that wait to be committed.
 type queue struct {
 	mu     sync.Mutex
 	jobs   []*job
 	last   uint64 // number of the last job
+	busy   bool   // somebody commits
 	closed bool
-	filled chan struct{} // has something when jobs came or it was closed
+	filled chan struct{} // has something when run should look
 }
 
-func (q *queue) add(j *job) error {
+// add queues a job. If nobody commits and nothing waits, it makes the caller the
+// committer instead, for that job.
+func (q *queue) add(j *job, canCommit bool) (alone bool, err error) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
-		q.mu.Unlock()
-		return eventstore.ErrClosed
+		return false, eventstore.ErrClosed
+	}
+	if canCommit && !q.busy && len(q.jobs) == 0 {
+		q.busy = true
+		return true, nil
 	}
 	q.last++
 	j.number = q.last
 	q.jobs = append(q.jobs, j)
-	q.mu.Unlock()
 	q.signal()
-	return nil
+	return false, nil
+}
+
+// free ends what add or wait has begun.
+func (q *queue) free() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.busy = false
+	if q.closed || len(q.jobs) > 0 {
+		q.signal()
+	}
 }
 
 func (q *queue) close() {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.closed = true
-	q.mu.Unlock()
 	q.signal()
 }
 
@@ -89,15 +105,18 @@ func (q *queue) signal() {
 	}
 }
 
-// wait returns when there are jobs: false when there are none, and never will be.
+// wait makes its caller the committer when there are jobs. It returns false when
+// there are none, and never will be.
 func (q *queue) wait() bool {
 	for {
 		q.mu.Lock()
 		q.dropWithdrawn()
-		n, closed := len(q.jobs), q.closed
+		free := !q.busy
+		waits, closed := len(q.jobs) > 0, q.closed
+		q.busy = q.busy || waits
 		q.mu.Unlock()
-		if n > 0 || closed {
-			return n > 0
+		if free && (waits || closed) {
+			return waits
 		}
 		<-q.filled
 	}
@@ -140,12 +159,15 @@ func (q *queue) next(batch []*job, most int) []*job {
 	return batch
 }
 
-// writer is the committer: one goroutine that has the store's one connection that
-// writes, and commits what the others want written.
+// writer is the committer. It has the store's one connection that writes, and
+// commits what the others want written; one goroutine at a time works for it.
+// That is run's, but a caller who finds nothing going on commits his job himself:
+// alone, an append is hardly more than its statements.
 //
-// It first takes SQLite's write lock, and then all jobs that wait. While it
-// waits for the lock, which another process may have, callers can still withdraw
-// them. So what is committed together is what came during the commit before.
+// The committer first takes SQLite's write lock, and then all jobs that wait.
+// While it waits for the lock, which another process may have, callers can still
+// withdraw them. So what is committed together is what came during the commit
+// before.
 type writer struct {
 	path    string
 	pool    *sql.DB // of one connection
@@ -210,14 +232,33 @@ func (w *writer) run() {
 		_, last := w.queue.waiting()
 		if err := w.lock(someoneWaits); err != nil {
 			w.refuse(last, err)
-			continue
+		} else {
+			w.batch = w.queue.next(w.batch[:0], w.most)
+			w.commit(w.batch)
+			n := len(w.batch)
+			clear(w.batch)
+			w.gather(n)
 		}
-		w.batch = w.queue.next(w.batch[:0], w.most)
-		w.commit(w.batch)
-		n := len(w.batch)
-		clear(w.batch)
-		w.gather(n)
+		w.queue.free()
 	}
+}
+
+// do commits a job on its caller's goroutine.
+func (w *writer) do(ctx context.Context, j *job) {
+	defer w.queue.free()
+	err := w.lock(func() bool { return ctx.Err() == nil })
+	if err == nil && ctx.Err() == nil {
+		w.together([]*job{j})
+		return
+	}
+	if err == nil {
+		w.rollback(nil)
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	j.verdict = err
+	close(j.done)
 }
 
 // gather lets the callers whose jobs were just committed add their next before

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -80,7 +79,7 @@ func (e *SchemaError) Error() string {
 
 // code is the primary result code of SQLite, 0 if err is none of the driver's.
 func code(err error) int {
-	var e *driver.Error
+	var e interface{ Code() int } // the driver's *Error
 	if !errors.As(err, &e) {
 		return 0
 	}

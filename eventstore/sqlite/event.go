@@ -35,22 +35,36 @@ func blob(data []byte) []byte {
 	return data
 }
 
-// eventColumns are what scanEvent reads.
-const eventColumns = `position, tenant, stream, version, id, type, schema, at, meta, data`
+// eventColumns are what scanEvent reads, and then as many of streamColumns as a
+// query cannot know beforehand.
+const (
+	eventColumns  = `position, version, id, type, schema, at, meta, data`
+	streamColumns = `, stream, tenant`
+)
 
-func scanEvent(row []driver.Value) (eventstore.Recorded, error) {
+// scanEvent sets what the columns say of an event.
+func scanEvent(row []driver.Value, e *eventstore.Recorded) error {
 	var (
-		e                             eventstore.Recorded
 		position, version, schema, at int64
 		id                            []byte
 	)
-	const metaColumn = 8
-	if err := scan(row[:metaColumn], &position, &e.Tenant, &e.Stream, &version, &id, &e.Type, &schema, &at); err != nil {
-		return e, err
+	const metaColumn, dataColumn, streamColumn, tenantColumn = 6, 7, 8, 9
+	if err := scan(row[:metaColumn], &position, &version, &id, &e.Type, &schema, &at); err != nil {
+		return err
+	}
+	if len(row) > streamColumn {
+		if err := scan(row[streamColumn:tenantColumn], &e.Stream); err != nil {
+			return err
+		}
+	}
+	if len(row) > tenantColumn {
+		if err := scan(row[tenantColumn:], &e.Tenant); err != nil {
+			return err
+		}
 	}
 	e.Position, e.Version, e.Schema, e.At = eventstore.Position(position), eventstore.Version(version), int(schema), time.UnixMicro(at).UTC()
-	broken := func(err error) (eventstore.Recorded, error) {
-		return e, &eventstore.DataError{Type: e.Type, Stream: e.Stream, Version: e.Version, Position: e.Position, Err: err}
+	broken := func(err error) error {
+		return &eventstore.DataError{Type: e.Type, Stream: e.Stream, Version: e.Version, Position: e.Position, Err: err}
 	}
 	if len(id) != len(e.ID) {
 		return broken(fmt.Errorf("column id has %d bytes, want %d", len(id), len(e.ID)))
@@ -65,8 +79,8 @@ func scanEvent(row []driver.Value) (eventstore.Recorded, error) {
 	default:
 		return broken(fmt.Errorf("column meta is a %T", meta))
 	}
-	if err := scan(row[metaColumn+1:], &e.Data); err != nil {
+	if err := scan(row[dataColumn:streamColumn], &e.Data); err != nil {
 		return broken(err)
 	}
-	return e, nil
+	return nil
 }

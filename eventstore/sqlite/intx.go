@@ -47,7 +47,7 @@ func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 		}
 		return ended(tx.Commit())
 	}
-	if err := s.enqueue(j); err != nil {
+	if err := s.submit(ctx, j, false); err != nil {
 		return err
 	}
 	cancelled := ctx.Done()
@@ -107,8 +107,12 @@ func (s *Store) AppendTx(ctx context.Context, tx *sql.Tx, writes ...eventstore.W
 		return nil, err
 	}
 	x, now := txExecutor{tx, s.path}, s.now()
-	if verdict, err := a.check(ctx, x, now); verdict != nil || err != nil {
-		return nil, errors.Join(verdict, err)
+	verdict, err := a.check(ctx, x, now)
+	if err != nil {
+		return nil, err
+	}
+	if verdict != nil {
+		return nil, verdict
 	}
 	if _, err := x.exec(ctx, "SAVEPOINT rondo_append"); err != nil {
 		return nil, err

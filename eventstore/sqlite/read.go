@@ -18,7 +18,7 @@ import (
 const (
 	head       = `SELECT max(position) FROM rondo_events`
 	readStream = `SELECT ` + eventColumns + ` FROM rondo_events WHERE tenant = ? AND stream = ? AND version >= ? ORDER BY version LIMIT ?`
-	lookup     = `SELECT ` + eventColumns + ` FROM rondo_events WHERE tenant = ? AND id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY position`
+	lookup     = `SELECT ` + eventColumns + streamColumns + ` FROM rondo_events WHERE tenant = ? AND id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY position`
 )
 
 // Reads go in pages, so that none keeps SQLite from clearing its log while a
@@ -33,14 +33,16 @@ const (
 
 // page is a piece of a sequence of events.
 type page struct {
+	// common is what all events have and the query does not return.
+	common eventstore.Recorded
 	events []eventstore.Recorded
 	bytes  int
 }
 
 // add takes an event, and tells whether there is room for more.
 func (p *page) add(row []driver.Value) (more bool, err error) {
-	e, err := scanEvent(row)
-	if err != nil {
+	e := p.common
+	if err := scanEvent(row, &e); err != nil {
 		return false, err
 	}
 	p.events = append(p.events, e)
@@ -79,7 +81,7 @@ func (s *Store) ReadStream(ctx context.Context, stream string, from eventstore.V
 			yield(eventstore.Recorded{}, err)
 			return
 		}
-		var p page
+		p := page{common: eventstore.Recorded{Tenant: tenant, Stream: stream}}
 		for next := from; ; {
 			p.reset()
 			err := s.read(ctx, func(c *conn) error {
@@ -169,7 +171,8 @@ func (s *Store) Lookup(ctx context.Context, ids ...uuid.UUID) ([]eventstore.Reco
 	var found []eventstore.Recorded
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, lookup, []any{tenant, encoded}, func(row []driver.Value) (bool, error) {
-			e, err := scanEvent(row)
+			var e eventstore.Recorded
+			err := scanEvent(row, &e)
 			found = append(found, e)
 			return true, err
 		})
@@ -227,9 +230,17 @@ func (s *Store) reader(ctx context.Context, after eventstore.Position, f eventst
 	if err := eventstore.CheckAfter(after); err != nil {
 		return nil, err
 	}
-	r := &reader{store: s, after: after, every: all && len(f.Categories)+len(f.Types) == 0}
+	r := &reader{
+		store: s, after: after,
+		page:  page{common: eventstore.Recorded{Tenant: tenant}},
+		every: all && len(f.Categories)+len(f.Types) == 0,
+	}
 	var query strings.Builder
-	query.WriteString(`SELECT ` + eventColumns + ` FROM rondo_events WHERE `)
+	query.WriteString(`SELECT ` + eventColumns + `, stream`)
+	if all {
+		query.WriteString(`, tenant`)
+	}
+	query.WriteString(` FROM rondo_events WHERE `)
 	where := func(condition string, arg any) {
 		query.WriteString(condition + ` AND `)
 		r.args = append(r.args, arg)

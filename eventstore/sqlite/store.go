@@ -115,7 +115,7 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer
 			return f(context.WithoutCancel(ctx), w, recordable(now))
 		},
 	}
-	if err := s.enqueue(j); err != nil {
+	if err := s.submit(ctx, j, true); err != nil {
 		return err
 	}
 	select {
@@ -129,14 +129,20 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer
 	return j.verdict
 }
 
-func (s *Store) enqueue(j *job) error {
+// submit hands a job to the committer, or does it if the caller may and nobody
+// else is at it.
+func (s *Store) submit(ctx context.Context, j *job, canCommit bool) error {
 	if s.writer == nil {
 		if s.isClosed() {
 			return eventstore.ErrClosed
 		}
 		return &Error{Path: s.path, Kind: ErrReadOnly}
 	}
-	return s.writer.queue.add(j)
+	alone, err := s.writer.queue.add(j, canCommit)
+	if alone {
+		s.writer.do(ctx, j)
+	}
+	return err
 }
 
 // now is the time as it is recorded.
