@@ -23,7 +23,6 @@ func (s *Store) Append(ctx context.Context, writes ...eventstore.Write) ([]event
 	if err := t.check(writes, now); err != nil {
 		return nil, err
 	}
-	name, _ := eventstore.TenantFrom(ctx)
 	appended := make([]eventstore.Appended, len(writes))
 	for i := range writes {
 		w := &writes[i]
@@ -31,7 +30,7 @@ func (s *Store) Append(ctx context.Context, writes ...eventstore.Write) ([]event
 			t.claims[w.Claim.Key] = cloneClaim(*w.Claim)
 		}
 		if len(w.Events) > 0 {
-			appended[i] = s.write(t, name, w, now)
+			appended[i] = s.write(t, w, now)
 		}
 	}
 	if s.wake != nil {
@@ -68,13 +67,13 @@ func (t *tenant) check(writes []eventstore.Write, now time.Time) error {
 	return nil
 }
 
-func (s *Store) write(t *tenant, tenantName string, w *eventstore.Write, now time.Time) eventstore.Appended {
+func (s *Store) write(t *tenant, w *eventstore.Write, now time.Time) eventstore.Appended {
 	stream := t.streams[w.Stream]
 	recorded := make([]eventstore.Recorded, len(w.Events))
 	for i := range w.Events {
 		e, r := &w.Events[i], &recorded[i]
 		*r = eventstore.Recorded{
-			ID: e.ID, Tenant: tenantName, Stream: w.Stream, Type: e.Type, Schema: e.Schema,
+			ID: e.ID, Tenant: t.name, Stream: w.Stream, Type: e.Type, Schema: e.Schema,
 			Version: eventstore.Version(len(stream) + 1), Position: eventstore.Position(len(s.log) + 1),
 			Data: e.Data, Meta: e.Meta, At: now,
 		}

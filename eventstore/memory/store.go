@@ -45,6 +45,7 @@ type Store struct {
 
 // tenant is what belongs to one tenant.
 type tenant struct {
+	name      string
 	streams   map[string][]*eventstore.Recorded
 	events    map[uuid.UUID]*eventstore.Recorded
 	claims    map[string]eventstore.Claim
@@ -101,6 +102,7 @@ func (s *Store) enter(ctx context.Context) (*tenant, error) {
 	t := s.tenants[name]
 	if t == nil {
 		t = &tenant{
+			name:      name,
 			streams:   map[string][]*eventstore.Recorded{},
 			events:    map[uuid.UUID]*eventstore.Recorded{},
 			claims:    map[string]eventstore.Claim{},
