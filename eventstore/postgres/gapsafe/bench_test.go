@@ -24,10 +24,10 @@ import (
 var ways = []struct{ name, declare, before, position string }{
 	{"nothing", ``, ``, `nextval('%s_seq')`},
 	{"watermark", ``, `PERFORM pg_advisory_xact_lock_shared((29295::bigint << 48) | coalesce(pg_sequence_last_value('%s_seq'), 0));`, `nextval('%s_seq')`},
-	{"exclusive lock", ``, `PERFORM pg_advisory_xact_lock(29295);`, `nextval('%s_seq')`},
-	{"counter row", `n bigint;`, `UPDATE %s_counter SET last = last + 1 RETURNING last INTO n;`, `n`},
+	{"exclusive-lock", ``, `PERFORM pg_advisory_xact_lock(29295);`, `nextval('%s_seq')`},
+	{"counter-row", `n bigint;`, `UPDATE %s_counter SET last = last + 1 RETURNING last INTO n;`, `n`},
 	{"xid8", `x xid8 := pg_current_xact_id();`, ``, `nextval('%s_seq')`},
-	{"notify inside", ``, `PERFORM pg_notify('bench', '');`, `nextval('%s_seq')`},
+	{"notify-inside", ``, `PERFORM pg_notify('bench', '');`, `nextval('%s_seq')`},
 }
 
 const wayBatch = 400 // appends of each way in a round
