@@ -47,9 +47,11 @@ func (Reducer) Reduce(s *State, action Action, env reducer.Env) effect.Effect[Ac
 	case LoadFailed:
 		return loadFailed(s, a)
 	case Resume:
-		return expireAgain(&s.Section)
+		return goOn(s)
 	case HoldExpired:
-		s.Section.take(a.Reservation, IsExpired)
+		if s.Section.Claims[a.Reservation].Status == IsHeld { // or it comes too late
+			s.Section.take(a.Reservation, IsExpired)
+		}
 	}
 	return fx.None() // an Answer: it was for those who asked
 }
@@ -148,6 +150,15 @@ func hold(s *Section, c Hold) effect.Effect[Action] {
 	return fx.All(
 		fx.After(expiry{c.Reservation}, HoldFor, HoldExpired{c.Reservation}),
 		held(s, c.Reservation, seats))
+}
+
+// goOn loads again what was being loaded, or lets the holds that there are end in
+// their time.
+func goOn(s *State) effect.Effect[Action] {
+	if id, waits := s.Load.Restart(); waits {
+		return load(id)
+	}
+	return expireAgain(&s.Section)
 }
 
 // expireAgain gives those who hold seats the whole time once more: when they

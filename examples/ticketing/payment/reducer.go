@@ -39,6 +39,11 @@ func (p Phase) String() string {
 	return [...]string{"new", "charging", "looking up", "charged", "declined", "refunding", "refunded"}[p]
 }
 
+// Decided tells whether nothing goes on in p.
+func (p Phase) Decided() bool {
+	return p == New || p == IsCharged || p == IsDeclined || p == IsRefunded
+}
+
 // State is that of one payment's store. The zero value is a new one.
 type State struct {
 	Key      ticket.Reservation
@@ -74,6 +79,9 @@ type Reducer struct{}
 
 // Reduce implements reducer.Reducer.
 func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Action] {
+	if late(s.Phase, action) {
+		return fx.None()
+	}
 	switch a := action.(type) {
 	case Charge:
 		return charge(s, a)
@@ -100,6 +108,20 @@ func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Acti
 		return fx.After(refundAgain, refundWait(s.Refunds), RefundDue{})
 	}
 	return fx.None() // an Answer: it was for those who asked
+}
+
+// late finds what comes of a search or a refund that is over. A store never
+// reduces what was cancelled, but a recorder may have taken it up before that.
+func late(p Phase, action Action) bool {
+	switch action.(type) {
+	case LookupDue, LookedUp:
+		return p != LookingUp
+	case GiveUpDue:
+		return p != Charging && p != LookingUp
+	case RefundDue, RefundAnswered, RefundUnanswered:
+		return p != Refunding
+	}
+	return false
 }
 
 // charge starts a payment, or answers as its phase has it.

@@ -23,6 +23,9 @@ type Reducer struct{}
 
 // Reduce implements reducer.Reducer.
 func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Action] {
+	if late(s.Phase, action) {
+		return fx.None()
+	}
 	switch a := action.(type) {
 	case Start:
 		return start(s, a.Order)
@@ -57,6 +60,28 @@ func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Acti
 		return undoLast(s)
 	}
 	return fx.None() // Finished: it was for those who asked
+}
+
+// late finds what comes of a step that was given up. A store never reduces what
+// was cancelled, but a recorder may have taken it up before that.
+func late(p Phase, action Action) bool {
+	switch action.(type) {
+	case SeatsWereHeld:
+		return p != Holding
+	case WasCharged:
+		return p != Paying
+	case SeatsWereConfirmed:
+		return p != Confirming
+	case TicketWasIssued, TicketFailed, TicketDue:
+		return p != Ticketing
+	case StepFailed:
+		return p != Holding && p != Paying && p != Confirming
+	case DeadlineDue:
+		return p != Holding && p != Paying
+	case WasUndone, UndoFailed, UndoDue:
+		return p != Compensating
+	}
+	return false
 }
 
 func start(s *State, order Order) effect.Effect[Action] {
