@@ -6,6 +6,9 @@
 // What it does to a request is drawn from its seed, the payment's key and the
 // number of requests that came about that key before. So it does not depend on
 // the order in which customers come, and repeats with the seed.
+//
+// What it has done is in a log, a stream for each key, before it answers: the
+// gateway outlives the sale's process, as it would in life.
 package gateway
 
 import (
@@ -20,7 +23,9 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/examples/ticketing/payment"
+	"github.com/seed57833328/rondo/examples/ticketing/recorder"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/store"
 )
@@ -58,6 +63,7 @@ var errProcessing = errors.New("charge is still in the works")
 type Gateway struct {
 	seed  uint64
 	rates Rates
+	log   *recorder.Log
 
 	mu       sync.Mutex
 	accounts map[ticket.Reservation]*account
@@ -66,10 +72,12 @@ type Gateway struct {
 // account is what the gateway knows under one key. Time decides: a charge is
 // done once it is decidedAt, whoever looks.
 type account struct {
+	mu        sync.Mutex
 	behaviour *Behaviour // instead of what is drawn, nil for none
 	requests  int
 	silent    int // requests left without an answer
 
+	version    eventstore.Version
 	charge     payment.Standing // as it stands when decided
 	amount     ticket.Money
 	decidedAt  time.Time
@@ -77,16 +85,16 @@ type account struct {
 	closed     bool      // nothing is charged any more
 }
 
-// New makes a gateway.
-func New(seed uint64, rates Rates) *Gateway {
-	return &Gateway{seed: seed, rates: rates, accounts: map[ticket.Reservation]*account{}}
+// New makes a gateway that writes to that log.
+func New(seed uint64, rates Rates, log *recorder.Log) *Gateway {
+	return &Gateway{seed: seed, rates: rates, log: log, accounts: map[ticket.Reservation]*account{}}
 }
 
 // Behave sets what the gateway does to the first charge under a key.
 func (g *Gateway) Behave(key ticket.Reservation, b Behaviour) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.account(key).behaviour = &b
+	a := g.lock(key)
+	defer a.mu.Unlock()
+	a.behaviour = &b
 }
 
 // Handlers are the handlers of the payment's requests.
@@ -99,7 +107,10 @@ func (g *Gateway) Handlers() []effect.Handler {
 }
 
 func (g *Gateway) submitCharge(ctx context.Context, q payment.SubmitCharge) (struct{}, error) {
-	standing, wait, heard := g.takeCharge(q, now(ctx))
+	standing, wait, heard, err := g.takeCharge(ctx, q, now(ctx))
+	if err != nil {
+		return struct{}{}, err
+	}
 	if err := reply(ctx, wait, heard); err != nil {
 		return struct{}{}, err
 	}
@@ -111,25 +122,20 @@ func (g *Gateway) submitCharge(ctx context.Context, q payment.SubmitCharge) (str
 
 // takeCharge decides a charge. It returns what will have become of it, after
 // which wait, and whether the caller hears of it.
-func (g *Gateway) takeCharge(q payment.SubmitCharge, now time.Time) (s payment.Standing, wait time.Duration, heard bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	a := g.account(q.Key)
+func (g *Gateway) takeCharge(ctx context.Context, q payment.SubmitCharge, now time.Time) (s payment.Standing, wait time.Duration, heard bool, err error) {
+	a := g.lock(q.Key)
+	defer a.mu.Unlock()
 	lost, heard := g.hears(q.Key, a)
-	switch {
-	case a.charge != payment.StandsUnknown: // it came before
-	case a.closed:
-		return payment.StandsDeclined, 0, heard
-	case lost:
-		return payment.StandsUnknown, 0, false
-	default:
-		a.charge, a.amount = payment.StandsCharged, q.Amount
-		if g.declines(q.Key, a) {
-			a.charge = payment.StandsDeclined
+	err = g.keep(ctx, q.Key, a, func() any {
+		if a.charge != payment.StandsUnknown || a.closed || lost { // it came before, too late, or never
+			return nil
 		}
-		a.decidedAt = now.Add(g.delay(q.Key, a))
+		return ChargeTaken{q.Key, q.Amount, g.declines(q.Key, a), now.Add(g.delay(q.Key, a))}
+	})
+	if a.charge == payment.StandsUnknown && a.closed {
+		return payment.StandsDeclined, 0, heard, err
 	}
-	return a.charge, max(0, a.decidedAt.Sub(now)), heard
+	return a.charge, max(0, a.decidedAt.Sub(now)), heard, err
 }
 
 func (g *Gateway) lookUp(ctx context.Context, q payment.LookUp) (payment.Standing, error) {
@@ -138,55 +144,59 @@ func (g *Gateway) lookUp(ctx context.Context, q payment.LookUp) (payment.Standin
 }
 
 func (g *Gateway) takeLookup(key ticket.Reservation, now time.Time) (s payment.Standing, heard bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	a := g.account(key)
+	a := g.lock(key)
+	defer a.mu.Unlock()
 	_, heard = g.hears(key, a)
 	return a.standing(now), heard
 }
 
 func (g *Gateway) submitRefund(ctx context.Context, q payment.SubmitRefund) (ticket.Money, error) {
-	amount, heard, err := g.takeRefund(q.Key, now(ctx))
+	amount, heard, err := g.takeRefund(ctx, q.Key, now(ctx))
 	if silence := reply(ctx, 0, heard); silence != nil {
 		return 0, silence
 	}
 	return amount, err
 }
 
-func (g *Gateway) takeRefund(key ticket.Reservation, now time.Time) (amount ticket.Money, heard bool, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	a := g.account(key)
+func (g *Gateway) takeRefund(ctx context.Context, key ticket.Reservation, now time.Time) (amount ticket.Money, heard bool, err error) {
+	a := g.lock(key)
+	defer a.mu.Unlock()
 	lost, heard := g.hears(key, a)
 	if lost {
 		return 0, false, nil
 	}
-	switch a.standing(now) {
-	case payment.StandsProcessing:
-		return 0, heard, fmt.Errorf("refund %s: %w", key, errProcessing)
-	case payment.StandsCharged:
-		if a.refundedAt.IsZero() {
-			a.refundedAt = now
+	err = g.keep(ctx, key, a, func() any {
+		if a.closed || a.standing(now) == payment.StandsProcessing {
+			return nil
 		}
-		amount = a.amount
-	case payment.StandsUnknown, payment.StandsDeclined:
+		return Closed{key, now}
+	})
+	switch {
+	case err != nil:
+		return 0, heard, err
+	case !a.closed:
+		return 0, heard, fmt.Errorf("refund %s: %w", key, errProcessing)
+	case a.refundedAt.IsZero():
+		return 0, heard, nil
 	}
-	a.closed = true
-	return amount, heard, nil
+	return a.amount, heard, nil
 }
 
-// account finds that of a key. It is called with mu held, as are the following.
-func (g *Gateway) account(key ticket.Reservation) *account {
+// lock finds the account of a key, for one at a time.
+func (g *Gateway) lock(key ticket.Reservation) *account {
+	g.mu.Lock()
 	a := g.accounts[key]
 	if a == nil {
 		a = &account{}
 		g.accounts[key] = a
 	}
+	g.mu.Unlock()
+	a.mu.Lock()
 	return a
 }
 
 // hears tells whether a request is lost on its way to the gateway, and whether
-// its caller hears the answer.
+// its caller hears the answer. The account is locked, as it is for the following.
 func (g *Gateway) hears(key ticket.Reservation, a *account) (lost, heard bool) {
 	a.requests++
 	if b := a.behaviour; b != nil {
@@ -274,9 +284,10 @@ func (k Kind) String() string { return [...]string{"unknown", "charge", "refund"
 // of charges that are not decided yet.
 func (g *Gateway) Ledger(now time.Time) (entries []Entry, undecided []ticket.Reservation) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(g.accounts)) {
-		a := g.accounts[key]
+	keys := slices.Sorted(maps.Keys(g.accounts))
+	g.mu.Unlock()
+	for _, key := range keys {
+		a := g.lock(key)
 		switch a.standing(now) {
 		case payment.StandsProcessing:
 			undecided = append(undecided, key)
@@ -287,6 +298,7 @@ func (g *Gateway) Ledger(now time.Time) (entries []Entry, undecided []ticket.Res
 			}
 		case payment.StandsUnknown, payment.StandsDeclined:
 		}
+		a.mu.Unlock()
 	}
 	return entries, undecided
 }

@@ -10,7 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/eventstore/memory"
 	"github.com/seed57833328/rondo/examples/ticketing/payment"
+	"github.com/seed57833328/rondo/examples/ticketing/recorder"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/store"
 	"github.com/seed57833328/rondo/store/sim"
@@ -20,6 +23,21 @@ import (
 func simulated(t *testing.T, f func(ctx context.Context, rt *sim.Runtime)) {
 	t.Helper()
 	require.NoError(t, sim.Run(1, f))
+}
+
+// newGateway makes one with a log in memory.
+func newGateway(t *testing.T, seed uint64, rates Rates) *Gateway {
+	t.Helper()
+	home, err := memory.New(memory.Config{})
+	require.NoError(t, err)
+	return withLog(t, seed, rates, home)
+}
+
+func withLog(t *testing.T, seed uint64, rates Rates, home eventstore.Store) *Gateway {
+	t.Helper()
+	registry, err := eventstore.NewRegistry(Events()...)
+	require.NoError(t, err)
+	return New(seed, rates, &recorder.Log{Store: home, Registry: registry})
 }
 
 // within runs f and gives up after d, as a client with a timeout does.
@@ -33,7 +51,7 @@ func within[R any](ctx context.Context, rt *sim.Runtime, d time.Duration, f func
 func TestChargeRefundLedger(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(ctx context.Context, rt *sim.Runtime) {
-		g := New(1, Rates{})
+		g := newGateway(t, 1, Rates{})
 		for range 2 { // the second does nothing
 			_, err := g.submitCharge(ctx, payment.SubmitCharge{Key: "ann", Amount: 500})
 			require.NoError(t, err)
@@ -60,7 +78,7 @@ func TestChargeRefundLedger(t *testing.T) {
 func TestRefundClosesTheKey(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(ctx context.Context, rt *sim.Runtime) {
-		g := New(1, Rates{})
+		g := newGateway(t, 1, Rates{})
 		amount, err := g.submitRefund(ctx, payment.SubmitRefund{Key: "ann"})
 		require.NoError(t, err)
 		require.Zero(t, amount)
@@ -89,7 +107,7 @@ func TestBehaviours(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			simulated(t, func(ctx context.Context, rt *sim.Runtime) {
-				g := New(1, Rates{})
+				g := newGateway(t, 1, Rates{})
 				g.Behave("ann", c.behaviour)
 				_, err := within(ctx, rt, 10*time.Second, func(ctx context.Context) (struct{}, error) {
 					return g.submitCharge(ctx, payment.SubmitCharge{Key: "ann", Amount: 500})
@@ -130,11 +148,12 @@ func TestDrawsDoNotDependOnTheOrder(t *testing.T) {
 		keys[i] = ticket.Reservation(fmt.Sprintf("r%d", i))
 	}
 	fates := func(keys []ticket.Reservation, seed uint64) map[ticket.Reservation]string {
-		g, now := New(seed, Rates{Decline: 0.2, Timeout: 0.2, Late: 0.2}), sim.Start
+		g, now := newGateway(t, seed, Rates{Decline: 0.2, Timeout: 0.2, Late: 0.2}), sim.Start
 		fates := map[ticket.Reservation]string{}
 		for range 3 {
 			for _, key := range keys {
-				standing, wait, heard := g.takeCharge(payment.SubmitCharge{Key: key, Amount: 1}, now)
+				standing, wait, heard, err := g.takeCharge(t.Context(), payment.SubmitCharge{Key: key, Amount: 1}, now)
+				require.NoError(t, err)
 				fates[key] += fmt.Sprintln(standing, wait, heard)
 			}
 		}
@@ -149,10 +168,11 @@ func TestDrawsDoNotDependOnTheOrder(t *testing.T) {
 func TestRatesAreKept(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
-	g := New(3, Rates{Decline: 0.2, Timeout: 0.1, Late: 0.3})
+	g := newGateway(t, 3, Rates{Decline: 0.2, Timeout: 0.1, Late: 0.3})
 	declined, silent, late := 0, 0, 0
 	for i := range n {
-		standing, wait, heard := g.takeCharge(payment.SubmitCharge{Key: ticket.Reservation(fmt.Sprint(i)), Amount: 1}, sim.Start)
+		standing, wait, heard, err := g.takeCharge(t.Context(), payment.SubmitCharge{Key: ticket.Reservation(fmt.Sprint(i)), Amount: 1}, sim.Start)
+		require.NoError(t, err)
 		switch {
 		case !heard:
 			silent++
@@ -175,7 +195,7 @@ func TestRatesAreKept(t *testing.T) {
 // However bad it is, it answers one day: a payment must come to its end.
 func TestSilenceEnds(t *testing.T) {
 	t.Parallel()
-	g := New(1, Rates{Timeout: 1})
+	g := newGateway(t, 1, Rates{Timeout: 1})
 	for range maxSilent {
 		_, heard := g.takeLookup("ann", sim.Start)
 		require.False(t, heard)

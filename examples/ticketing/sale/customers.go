@@ -55,8 +55,15 @@ func newCustomer(seed, number uint64, offered []inventory.Section) customer {
 // It returns the context's error if that ends before. What goes wrong between a
 // customer and the sale is the error of that customer's attempt, the first of
 // which is returned.
+//
+// In a sale that goes on, who has come before another process did comes again,
+// and asks for the same as before.
 func (s *Sale) Serve(ctx context.Context, customers int, seed uint64) error {
 	offered := s.catalogue.Offered()
+	opened := s.past.Terms.OpenedAt
+	if opened.IsZero() {
+		opened = s.runtime.Now()
+	}
 	ctx, gone := store.WithRuntime(ctx, s.runtime), s.runtime.NewSignal()
 	var left atomic.Int64
 	var failure atomic.Pointer[error]
@@ -64,7 +71,7 @@ func (s *Sale) Serve(ctx context.Context, customers int, seed uint64) error {
 	for number := range customers {
 		c := newCustomer(seed, uint64(number)+1, offered) //nolint:gosec // not negative
 		s.runtime.Go(func() {
-			if err := s.visit(ctx, c); err != nil {
+			if err := s.visit(ctx, c, opened); err != nil {
 				failure.CompareAndSwap(nil, &err)
 			}
 			if left.Add(-1) == 0 {
@@ -85,8 +92,8 @@ func (s *Sale) Serve(ctx context.Context, customers int, seed uint64) error {
 }
 
 // visit is all that a customer does.
-func (s *Sale) visit(ctx context.Context, c customer) error {
-	if err := store.Sleep(ctx, c.comes); err != nil {
+func (s *Sale) visit(ctx context.Context, c customer, opened time.Time) error {
+	if err := store.Sleep(ctx, max(0, c.comes-s.runtime.Now().Sub(opened))); err != nil {
 		return err
 	}
 	for attempt := 1; attempt <= attempts && len(c.sections) > 0; attempt++ {
@@ -130,8 +137,11 @@ func (c *customer) order(attempt int) reservation.Order {
 }
 
 // reservePatiently is Reserve for a customer who cancels after a while, and then
-// hears what came of it too.
+// hears what came of it too. What was decided already need not be asked for.
 func (s *Sale) reservePatiently(ctx context.Context, order reservation.Order, patience time.Duration) (reservation.Outcome, error) {
+	if r, found := s.Reservation(order.Reservation); found && r.Phase.Decided() {
+		return r.Outcome, nil
+	}
 	if patience > 0 {
 		timer := s.runtime.AfterFunc(patience, func() {
 			_, _ = s.Cancel(ctx, order.Reservation) // Reserve tells what came of it

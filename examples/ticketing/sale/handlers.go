@@ -7,6 +7,7 @@ import (
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/payment"
+	"github.com/seed57833328/rondo/examples/ticketing/recorder"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/store"
@@ -47,7 +48,7 @@ func (s *Sale) releaseSeats(ctx context.Context, q reservation.ReleaseSeats) (st
 
 // askSection turns a refusal into an error.
 func (s *Sale) askSection(ctx context.Context, id ticket.Section, c inventory.Command) (inventory.Answer, error) {
-	answer, err := store.AskKey(ctx, s.sections, id, inventory.Action(c), inventory.AsAnswer)
+	answer, err := store.AskKey(ctx, s.sections, id, recorder.Give[inventory.Action](c), recorder.Match(inventory.AsAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("ask section %s: %w", id, err)
 	}
@@ -61,7 +62,7 @@ func (s *Sale) askSection(ctx context.Context, id ticket.Section, c inventory.Co
 // is there nothing to be refunded.
 func (s *Sale) charge(ctx context.Context, q reservation.Charge) (struct{}, error) {
 	answer, err := store.AskKey(ctx, s.payments, q.Reservation,
-		payment.Action(payment.Charge{Payment: q.Reservation, Amount: q.Amount}), payment.AsAnswer)
+		recorder.Give[payment.Action](payment.Charge{Payment: q.Reservation, Amount: q.Amount}), recorder.Match(payment.AsAnswer))
 	if err != nil {
 		return struct{}{}, fmt.Errorf("ask payment %s: %w", q.Reservation, err)
 	}
@@ -79,7 +80,7 @@ func (s *Sale) charge(ctx context.Context, q reservation.Charge) (struct{}, erro
 
 func (s *Sale) refund(ctx context.Context, q reservation.Refund) (ticket.Money, error) {
 	answer, err := store.AskKey(ctx, s.payments, q.Reservation,
-		payment.Action(payment.Refund{Payment: q.Reservation}), payment.AsAnswer)
+		recorder.Give[payment.Action](payment.Refund{Payment: q.Reservation}), recorder.Match(payment.AsAnswer))
 	if err != nil {
 		return 0, fmt.Errorf("ask payment %s: %w", q.Reservation, err)
 	}
