@@ -19,7 +19,8 @@ type gate struct {
 	direct int // how many in flight let another be committed at once
 
 	mu       sync.Mutex
-	changed  sync.Cond
+	work     sync.Cond // there may be something to take, or the gate is closed
+	empty    sync.Cond // the gate is closed and nothing is in flight
 	closed   bool
 	queue    []*request
 	inFlight int                  // queued or being committed
@@ -41,7 +42,7 @@ const (
 
 func (g *gate) init(direct int) {
 	g.direct = direct
-	g.changed.L = &g.mu
+	g.work.L, g.empty.L = &g.mu, &g.mu
 	g.busy = map[gateKey]struct{}{}
 }
 
@@ -60,7 +61,7 @@ func (g *gate) enter(r *request) (direct bool, err error) {
 	}
 	r.queued = true
 	g.queue = append(g.queue, r)
-	g.changed.Signal()
+	g.work.Signal()
 	return false, nil
 }
 
@@ -76,7 +77,7 @@ func (g *gate) take() []*request {
 		if g.closed {
 			return nil
 		}
-		g.changed.Wait()
+		g.work.Wait()
 	}
 }
 
@@ -151,9 +152,17 @@ func (g *gate) leave(batch ...*request) {
 			delete(g.busy, k)
 		}
 	}
-	g.inFlight -= len(batch)
-	if len(g.queue) > 0 || g.inFlight == 0 {
-		g.changed.Broadcast()
+	if len(g.queue) > 0 {
+		g.work.Broadcast() // it may have waited for one of their streams
+	}
+	g.done(len(batch))
+}
+
+// done counts what is not in flight any more.
+func (g *gate) done(n int) {
+	g.inFlight -= n
+	if g.closed && g.inFlight == 0 {
+		g.empty.Broadcast()
 	}
 }
 
@@ -166,10 +175,7 @@ func (g *gate) giveUp(r *request) bool {
 	}
 	r.queued = false
 	g.queue = slices.DeleteFunc(g.queue, func(other *request) bool { return other == r })
-	g.inFlight--
-	if g.inFlight == 0 {
-		g.changed.Broadcast()
-	}
+	g.done(1)
 	return true
 }
 
@@ -182,9 +188,9 @@ func (g *gate) close() {
 		r.queued = false
 		r.finish(nil, eventstore.ErrClosed)
 	}
-	g.inFlight -= len(g.queue)
+	g.done(len(g.queue))
 	g.queue = nil
-	g.changed.Broadcast()
+	g.work.Broadcast()
 }
 
 // wait waits until nothing is in flight.
@@ -192,7 +198,7 @@ func (g *gate) wait() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.inFlight > 0 {
-		g.changed.Wait()
+		g.empty.Wait()
 	}
 }
 
