@@ -104,8 +104,9 @@ func NewRegistry(types ...Type) (*Registry, error) {
 		}
 		if t.schema < 1 || t.schema > maxSchema {
 			fail("schema is %d, want 1 to %d", t.schema, maxSchema)
+			continue // upcasters cannot be counted
 		}
-		for from := 1; from < t.schema && from <= maxSchema; from++ {
+		for from := 1; from < t.schema; from++ {
 			if t.upcasters[from] == nil {
 				fail("no upcaster from schema %d", from)
 			}
