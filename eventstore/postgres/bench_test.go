@@ -132,4 +132,3 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
-

@@ -57,6 +57,7 @@ func (s *Store) AcquireLease(ctx context.Context, subscription, owner string, tt
 	for {
 		var acquired, other scannedLease
 		err = s.as(ctx, "acquire lease", tenant, func(b *pgx.Batch) {
+			acquired.found, other.found = false, false // it may be done again
 			b.Queue(acquireSQL, tenant, subscription, owner, ttl).Query(acquired.scan)
 			b.Queue(loadSQL, tenant, subscription).Query(other.scan)
 		})
@@ -98,6 +99,7 @@ func (s *Store) saveCheckpoint(
 	}
 	var saved, there scannedLease
 	err = as(tenant, func(b *pgx.Batch) {
+		saved.found, there.found = false, false // it may be done again
 		b.Queue(saveSQL, tenant, lease.Subscription, lease.Owner, lease.Token, int64(checkpoint), ttl).Query(saved.scan)
 		b.Queue(loadSQL, tenant, lease.Subscription).Query(there.scan)
 	})

@@ -33,6 +33,7 @@ func (s *Store) LoadClaim(ctx context.Context, key string) (eventstore.Claim, bo
 func (s *Store) loadClaim(ctx context.Context, tenant, key, condition string) (c eventstore.Claim, found bool, err error) {
 	c.Key = key
 	err = s.as(ctx, "load claim", tenant, func(b *pgx.Batch) {
+		found = false
 		b.Queue(loadClaimSQL+condition, tenant, key).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				found = true

@@ -3,8 +3,6 @@ package postgres_test
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/eventstore/eventstoretest"
 	"github.com/seed57833328/rondo/eventstore/postgres"
@@ -13,32 +11,33 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]postgres.Config{
+	for name, c := range map[string]struct {
+		config  postgres.Config
+		setting string // of the database
+	}{
 		"as it comes":         {},
-		"a tenant required":   {RequireTenant: true},
-		"committed together":  {DirectAppends: 1},
-		"committed by itself": {DirectAppends: 1_000},
+		"a tenant required":   {config: postgres.Config{RequireTenant: true}},
+		"committed together":  {config: postgres.Config{DirectAppends: 1}},
+		"committed by itself": {config: postgres.Config{DirectAppends: 1_000}},
+		"serializable":        {setting: "default_transaction_isolation = serializable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eventstoretest.Run(t, func(t *testing.T) eventstoretest.Home {
+				t.Helper()
 				db := postgrestest.New(t)
+				if c.setting != "" {
+					db.Exec(t, "ALTER DATABASE "+db.Name+" SET "+c.setting)
+				}
 				return eventstoretest.Home{
-					Store:          open(t, db, config),
-					Reopen:         func(t *testing.T) eventstore.Store { return open(t, db, config) },
-					TenantRequired: config.RequireTenant,
+					Store: open(t, db, c.config),
+					Reopen: func(t *testing.T) eventstore.Store {
+						t.Helper()
+						return open(t, db, c.config)
+					},
+					TenantRequired: c.config.RequireTenant,
 				}
 			})
 		})
 	}
-}
-
-// open opens a store that is closed when the test ends.
-func open(t testing.TB, db *postgrestest.Database, config postgres.Config) *postgres.Store {
-	t.Helper()
-	config.AutoMigrate = true
-	s, err := postgres.Open(t.Context(), db.URL, config)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s
 }

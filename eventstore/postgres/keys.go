@@ -40,6 +40,7 @@ func (s *Store) key(ctx context.Context, subject string, create bool) ([]byte, e
 	var key []byte
 	found := false
 	load := func(b *pgx.Batch) {
+		found = false
 		b.Queue(loadKeySQL, tenant, subject).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				found = true

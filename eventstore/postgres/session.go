@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,14 +12,29 @@ import (
 
 const setTenantSQL = `SELECT set_config('rondo.tenant', $1, true)`
 
+// maxCollisions is how often what collides with another transaction is tried
+// again.
+const maxCollisions = 20
+
 // as does something for a tenant, in one round trip and one transaction: what
 // queue puts into the pipeline runs with the tenant set, and the setting ends
-// with it.
+// with it. If it collides with another transaction, as it may where the database
+// isolates more than READ COMMITTED by default, all of it is done again, queue
+// included.
 func (s *Store) as(ctx context.Context, doing, tenant string, queue func(*pgx.Batch)) error {
-	var pipeline pgx.Batch
-	pipeline.Queue(setTenantSQL, tenant)
-	queue(&pipeline)
-	return s.send(ctx, doing, &pipeline)
+	for collided := 0; ; collided++ {
+		var pipeline pgx.Batch
+		pipeline.Queue(setTenantSQL, tenant)
+		queue(&pipeline)
+		err := s.send(ctx, doing, &pipeline)
+		var e *Error
+		if collided == maxCollisions || !errors.As(err, &e) || e.Code != codeSerialization && e.Code != codeDeadlock {
+			return err
+		}
+		if err := pause(ctx, rand.N(raceBackoff)); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Store) send(ctx context.Context, doing string, pipeline *pgx.Batch) error {

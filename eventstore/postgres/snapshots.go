@@ -65,6 +65,7 @@ func (s *Store) LoadSnapshot(ctx context.Context, stream, snapshotType string) (
 	snapshot := eventstore.Snapshot{Stream: stream, Type: snapshotType}
 	found := false
 	err = s.as(ctx, "load snapshot", tenant, func(b *pgx.Batch) {
+		found = false
 		b.Queue(loadSnapshotSQL, tenant, stream, snapshotType).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				found = true

@@ -25,7 +25,7 @@ CREATE TABLE rondo.events (
   correlation_id uuid,
   causation_id   uuid,
   schema         smallint    NOT NULL, -- of data
-  tenant         text COLLATE "C" NOT NULL, -- '.' is no tenant, '..x' the tenant '.x'
+  tenant         text COLLATE "C" NOT NULL CHECK (tenant <> ''), -- '.' is no tenant, '..x' the tenant '.x'
   stream         text COLLATE "C" NOT NULL,
   type           text COLLATE "C" NOT NULL,
   data           bytea       NOT NULL,
@@ -44,7 +44,7 @@ CREATE INDEX events_tenant ON rondo.events (tenant, position) WHERE tenant <> '.
 
 -- Idempotency keys.
 CREATE TABLE rondo.claims (
-  tenant text COLLATE "C" NOT NULL,
+  tenant text COLLATE "C" NOT NULL CHECK (tenant <> ''),
   key    text COLLATE "C" NOT NULL,
   hash   bytea NOT NULL,
   result bytea NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE rondo.claims (
 CREATE INDEX claims_until ON rondo.claims (until);
 
 CREATE TABLE rondo.snapshots (
-  tenant   text COLLATE "C" NOT NULL,
+  tenant   text COLLATE "C" NOT NULL CHECK (tenant <> ''),
   stream   text COLLATE "C" NOT NULL,
   type     text COLLATE "C" NOT NULL,
   schema   smallint    NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE rondo.snapshots (
 
 -- How far subscriptions have come, and who runs them.
 CREATE TABLE rondo.subscriptions (
-  tenant     text COLLATE "C" NOT NULL,
+  tenant     text COLLATE "C" NOT NULL CHECK (tenant <> ''),
   name       text COLLATE "C" NOT NULL,
   owner      text        NOT NULL,
   token      bigint      NOT NULL, -- a fencing token
@@ -79,7 +79,7 @@ CREATE TABLE rondo.subscriptions (
 
 -- Encryption keys of those whom events are about.
 CREATE TABLE rondo.subject_keys (
-  tenant  text COLLATE "C" NOT NULL,
+  tenant  text COLLATE "C" NOT NULL CHECK (tenant <> ''),
   subject text COLLATE "C" NOT NULL,
   key     bytea, -- NULL once it was deleted
   CONSTRAINT subject_keys_pkey PRIMARY KEY (tenant, subject)

@@ -86,7 +86,7 @@ func (d *Database) Config(t testing.TB) *pgxpool.Config {
 // test ends.
 func (d *Database) Pool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.NewWithConfig(context.Background(), d.Config(t))
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), d.Config(t))
 	if err != nil {
 		t.Fatalf("open a pool: %v", err)
 	}
@@ -97,7 +97,7 @@ func (d *Database) Pool(t testing.TB) *pgxpool.Pool {
 // Exec runs a statement as the server's superuser.
 func (d *Database) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
-	ctx := context.Background()
+	ctx := context.WithoutCancel(t.Context()) // cleanups call it
 	conn, err := pgx.Connect(ctx, d.AdminURL)
 	if err != nil {
 		t.Fatalf("connect as superuser: %v", err)
