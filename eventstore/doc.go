@@ -51,7 +51,16 @@
 //
 // Events are bytes to a store. A [Registry] turns values of Go types into events
 // and back: each type has a name and a schema version, and data of older schemas
-// is brought up step by step by upcasters.
+// is brought up step by step by upcasters. What was recorded once must decode for
+// ever: eventstoretest.Golden keeps a file of each form.
+//
+// # Snapshots
+//
+// A [Snapshot] is a stream's state at a version, so that loading needs the later
+// events only. It is a cache ([Snapshots]): one that is older than what is there
+// is not kept, and one that cannot be read is left aside. A [SnapshotPolicy] says
+// when to take one: [SnapshotEvery] so many events, [SnapshotAfterBytes],
+// [SnapshotAfter] a time, [SnapshotWhenAny] of them.
 //
 // # Tenants
 //
