@@ -33,7 +33,7 @@ func BenchmarkExecute(b *testing.B) {
 	ctx := b.Context()
 	h, err := aggregate.New("count", counter{}, counts, must(memory.New(memory.Config{})), aggregate.Config[count]{})
 	require.NoError(b, err)
-	b.Cleanup(func() { require.NoError(b, h.Shutdown(context.Background())) })
+	b.Cleanup(func() { require.NoError(b, h.Shutdown(context.WithoutCancel(ctx))) })
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.Execute(ctx, "a", adding{1}); err != nil {

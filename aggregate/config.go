@@ -48,6 +48,19 @@ type Config[S any] struct {
 	// be one that Evolve can go on from: what the stream has beyond that version
 	// is put on top of it whenever the read model turns out to lag.
 	Load func(ctx context.Context, id string) (S, eventstore.Version, error)
+	// Snapshots keeps snapshots of states, so that not all events need to be read;
+	// the homes of package eventstore do. They are JSON: a state that loses
+	// something by it is not kept, and is found among Health's dead letters. One
+	// that cannot be read is thrown away. The default is that there are none.
+	Snapshots eventstore.Snapshots
+	// SnapshotPolicy says when one is saved. The default is after 100 events.
+	SnapshotPolicy eventstore.SnapshotPolicy
+	// SnapshotSchema is the version of the form of the state. Raise it when the
+	// type S has changed so that old snapshots are wrong. The default is 1.
+	SnapshotSchema int
+	// SnapshotUpcast brings a snapshot's data from an older schema version up to
+	// SnapshotSchema. The default is that older ones are thrown away.
+	SnapshotUpcast func(schema int, data []byte) ([]byte, error)
 	// OnUnknown says what happens to events of a type that the registry does not
 	// have, or that is not one of the decider's. The default is that the
 	// aggregate cannot be loaded: an *eventstore.UnknownTypeError.
@@ -81,6 +94,10 @@ func (c Config[S]) withDefaults() Config[S] {
 	c.LoadTimeout = orDefault(c.LoadTimeout, time.Minute)
 	c.KeepKeys = orDefault(c.KeepKeys, 24*time.Hour)
 	c.IdleAfter = max(orDefault(c.IdleAfter, 10*time.Minute), 0)
+	c.SnapshotSchema = orDefault(c.SnapshotSchema, 1)
+	if c.Snapshots != nil && c.SnapshotPolicy == nil {
+		c.SnapshotPolicy = eventstore.SnapshotEvery(defaultSnapshotEvery)
+	}
 	c.Retry.Attempts = orDefault(c.Retry.Attempts, 5)
 	c.Retry.Delay = orDefault(c.Retry.Delay, 50*time.Millisecond)
 	c.Retry.MaxDelay = orDefault(c.Retry.MaxDelay, max(time.Second, c.Retry.Delay))
@@ -109,6 +126,7 @@ func (c Config[S]) validate() error {
 		{"KeepKeys", int64(c.KeepKeys)},
 		{"MaxLive", int64(c.MaxLive)},
 		{"Workers", int64(c.Workers)},
+		{"SnapshotSchema", int64(c.SnapshotSchema)},
 		{"Retry.Attempts", int64(c.Retry.Attempts)},
 		{"Retry.Delay", int64(c.Retry.Delay)},
 		{"Retry.MaxDelay", int64(c.Retry.MaxDelay)},
@@ -127,6 +145,8 @@ func (c Config[S]) validate() error {
 		return input("Retry.Jitter", j, "0 to 1")
 	case !c.Freshness.valid():
 		return input("Freshness", c.Freshness, "UntilInvalidated, EveryCommand or a TTL above 0")
+	case c.Snapshots == nil && (c.SnapshotPolicy != nil || c.SnapshotSchema != 0 || c.SnapshotUpcast != nil):
+		return input("Snapshots", "nil", "what keeps them, as the other fields about snapshots are set")
 	case c.OnUnknown > eventstore.SkipUnknown:
 		return input("OnUnknown", c.OnUnknown, "FailUnknown or SkipUnknown")
 	}

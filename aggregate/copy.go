@@ -19,15 +19,15 @@ func copierOf[S any]() (func(*S) S, error) {
 		return func(s *S) S { return any(s).(interface{ Clone() S }).Clone() }, nil //nolint:forcetypeassert // looked at above
 	}
 	t := reflect.TypeFor[S]()
-	if plain(t) {
-		return func(s *S) S { return *s }, nil
-	}
 	if _, err := fingerprint.For[S](); err != nil { // what is no data cannot be copied either
 		var bad *fingerprint.UnhashableError
 		if errors.As(err, &bad) {
 			err = fmt.Errorf("%s is a %v", bad.Path, bad.Type)
 		}
 		return nil, fmt.Errorf("states of type %v cannot be copied: %w; give the type a method Clone() %v", t, err, t)
+	}
+	if plain(t) {
+		return func(s *S) S { return *s }, nil
 	}
 	if mayCycle(t, nil) {
 		return func(s *S) S { return *clone.Slowly(s).(*S) }, nil //nolint:forcetypeassert // a clone has the type of its original

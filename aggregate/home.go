@@ -18,6 +18,7 @@ type home[S, C, E any] struct {
 	log      eventstore.Store
 	category string
 	unknown  eventstore.OnUnknown
+	archive  *archive[S] // nil for none
 	read     func(ctx context.Context, id string) (S, eventstore.Version, error)
 }
 
@@ -101,11 +102,15 @@ func (h *home[S, C, E]) appended(ctx context.Context, w *eventstore.Write) (reco
 // load reads a state.
 func (h *home[S, C, E]) load(ctx context.Context, q loadState[S]) (*loaded[S], error) {
 	ctx = withTenant(ctx, q.Tenant)
-	l := &loaded[S]{Current: true}
+	l := &loaded[S]{Current: true, Kept: q.Kept}
 	switch {
 	case q.Base != nil && (q.CatchUp || h.read == nil):
 		l.base = *q.Base
-	case h.read != nil && !q.Distrust:
+	case q.Distrust:
+		h.archive.drop(ctx, q.Stream)
+	case h.read == nil:
+		l.base, l.Kept = h.archive.load(ctx, q.Stream)
+	default:
 		state, version, err := h.read(ctx, q.Stream[len(h.category)+1:])
 		if err != nil {
 			return nil, fmt.Errorf("read model: %w", err)
@@ -120,38 +125,45 @@ func (h *home[S, C, E]) load(ctx context.Context, q loadState[S]) (*loaded[S], e
 		}
 		// It lags behind what is known already.
 	}
-	return l, h.fold(ctx, q.Stream, &l.base, 0, nil)
+	return l, h.readOn(ctx, q.Stream, l)
+}
+
+// readOn goes on from a state with what the stream has beyond it. A state that
+// claims more than the stream has is no good.
+func (h *home[S, C, E]) readOn(ctx context.Context, stream string, l *loaded[S]) error {
+	count := func(e eventstore.Recorded) { l.Kept.more(e) }
+	if err := h.fold(ctx, stream, &l.base, 0, count); err != nil {
+		return err
+	}
+	if l.Version == 0 || l.Position > 0 {
+		return nil
+	}
+	h.archive.drop(ctx, stream)
+	l.base, l.Kept = base[S]{}, kept{}
+	return h.fold(ctx, stream, &l.base, 0, count)
 }
 
 // fold goes on from a state with what the stream has beyond it, up to a version;
-// 0 is all. Each event is given to also, if that is not nil.
-func (h *home[S, C, E]) fold(ctx context.Context, stream string, b *base[S], to eventstore.Version, also func(eventstore.Recorded)) error {
+// 0 is all. It calls each with every event.
+func (h *home[S, C, E]) fold(ctx context.Context, stream string, b *base[S], to eventstore.Version, each func(eventstore.Recorded)) error {
+	from := b.Version + 1
 	if b.Version > 0 && b.Position == 0 {
-		// Where its last event stands is not known, nor that there is one.
-		return h.foldFrom(ctx, stream, b, to, also, b.Version)
+		from-- // where its last event stands is not known, nor that there is one
 	}
-	return h.foldFrom(ctx, stream, b, to, also, b.Version+1)
-}
-
-func (h *home[S, C, E]) foldFrom(ctx context.Context, stream string, b *base[S], to eventstore.Version, also func(eventstore.Recorded), from eventstore.Version) error {
 	for e, err := range h.log.ReadStream(ctx, stream, from) {
 		switch {
 		case err != nil:
 			return lasting(err)
 		case e.Version > b.Version+1:
 			return effect.Permanent(fmt.Errorf("event %d of %q is followed by %d", b.Version, stream, e.Version))
-		}
-		if e.Version > b.Version {
+		case e.Version > b.Version:
 			if err := h.evolve(&b.State, e); err != nil {
 				return effect.Permanent(err)
 			}
 			b.Version = e.Version
+			each(e)
 		}
-		b.Position = e.Position
-		if also != nil {
-			also(e)
-		}
-		if e.Version == to {
+		if b.Position = e.Position; e.Version == to {
 			break
 		}
 	}
@@ -187,29 +199,34 @@ func (h *home[S, C, E]) rebuild(ctx context.Context, q rebuild[S]) (*reply[S], e
 	}
 	first := q.Was.Version - eventstore.Version(q.Was.Events) + 1
 	keep := func(e eventstore.Recorded) {
-		if p.Position = e.Position; e.Version >= first {
+		if e.Version >= first {
 			p.Events = append(p.Events, e)
 		}
 	}
+	var b base[S]
 	if q.Quiet {
 		for e, err := range h.log.ReadStream(ctx, q.Stream, min(first, q.Was.Version)) {
 			if err != nil {
 				return nil, lasting(err)
 			}
-			if keep(e); e.Version == q.Was.Version {
-				return p, nil
+			keep(e)
+			if b.Version, b.Position = e.Version, e.Position; b.Version == q.Was.Version {
+				break
 			}
 		}
-		return nil, effect.Permanent(shorter(q))
-	}
-	var b base[S]
-	if err := h.fold(ctx, q.Stream, &b, q.Was.Version, keep); err != nil {
-		return nil, err
+	} else {
+		if b, _ = h.archive.load(ctx, q.Stream); b.Version >= first {
+			b = base[S]{}
+		}
+		if err := h.fold(ctx, q.Stream, &b, q.Was.Version, keep); err != nil {
+			return nil, err
+		}
+		p.State = b.State
 	}
 	if b.Version != q.Was.Version {
 		return nil, effect.Permanent(shorter(q))
 	}
-	p.State = b.State
+	p.Position = b.Position
 	return p, nil
 }
 

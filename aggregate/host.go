@@ -61,6 +61,13 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 		return fail(err)
 	}
 	doer := &home[S, C, E]{decider: d, registry: registry, log: log, category: category, unknown: cfg.OnUnknown, read: cfg.Load}
+	if doer.archive, err = archiveOf(cfg); err != nil {
+		return fail(err)
+	}
+	handlers := []effect.Handler{effect.Handle(doer.load), effect.Handle(doer.append), effect.Handle(doer.rebuild)}
+	if doer.archive != nil {
+		handlers = append(handlers, effect.Handle(doer.archive.save))
+	}
 	machines, err := store.NewKeyed(
 		func(k key) machine[S, C] {
 			return machine[S, C]{tenant: k.Tenant, stream: category + "-" + k.ID}
@@ -68,7 +75,7 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 		store.KeyedConfig[key, machine[S, C]]{
 			Config: store.Config{
 				Name:     category,
-				Handlers: []effect.Handler{effect.Handle(doer.load), effect.Handle(doer.append), effect.Handle(doer.rebuild)},
+				Handlers: handlers,
 				Workers:  cfg.Workers,
 				Mailbox:  math.MaxInt, // MaxWaiting bounds what waits
 				Hooks:    cfg.Hooks,
@@ -92,6 +99,7 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 func rulesOf[S, C, E any](d Decider[S, C, E], registry *eventstore.Registry, cfg Config[S]) (*rules[S, C, E], error) {
 	r := &rules[S, C, E]{
 		decider: d, registry: registry,
+		snapshots: cfg.SnapshotPolicy,
 		freshness: cfg.Freshness, policy: cfg.Freshness.policy(),
 		maxWaiting: cfg.MaxWaiting, maxBatch: cfg.MaxBatch, attempts: cfg.Attempts, keepKeys: cfg.KeepKeys,
 		ofLoad:   []effect.Option{effect.Timeout(cfg.LoadTimeout), effect.Retry(cfg.Retry)},

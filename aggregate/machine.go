@@ -36,6 +36,7 @@ type machine[S, C any] struct {
 	known    bool
 	rows     bool // the state is that of a read model, which may lag
 	distrust bool // snapshots and read models claim what the stream does not have
+	kept     kept
 
 	line  []entry[C]
 	batch *batch[S, C] // being appended, nil if none is
@@ -157,6 +158,7 @@ type loadState[S any] struct {
 	CatchUp bool
 	// Distrust wants the stream and nothing else to be read.
 	Distrust bool
+	Kept     kept
 }
 
 // base is a state to go on from.
@@ -175,6 +177,8 @@ type loaded[S any] struct {
 	// Current tells that it was the stream's when it was read, and not a read
 	// model's, which may lag.
 	Current bool
+	// Kept is about the snapshot below it.
+	Kept kept
 }
 
 // appendEvents asks for an append: of the events of one stream, which come first

@@ -24,6 +24,8 @@ type rules[S, C, E any] struct {
 	copy     func(*S) S
 	hash     *fingerprint.Type[S] // with CheckDecide
 
+	snapshots eventstore.SnapshotPolicy
+
 	freshness  Freshness
 	policy     workflow.Policy
 	maxWaiting int
@@ -181,7 +183,7 @@ func (r *rules[S, C, E]) now(env reducer.Env) (now time.Time) {
 }
 
 func (r *rules[S, C, E]) load(s *machine[S, C]) effect.Effect[action[S, C]] {
-	q := loadState[S]{Tenant: s.tenant, Stream: s.stream, CatchUp: s.catchUp, Distrust: s.distrust}
+	q := loadState[S]{Tenant: s.tenant, Stream: s.stream, CatchUp: s.catchUp, Distrust: s.distrust, Kept: s.kept}
 	if s.known {
 		q.Base = &base[S]{r.copy(&s.state), s.version, s.position}
 	}
@@ -205,10 +207,11 @@ func (r *rules[S, C, E]) loaded(s *machine[S, C], l *loaded[S], err error, env r
 		s.flow.Remove(func(uint64) bool { return true })
 	}
 	s.state, s.version, s.position, s.known = l.State, l.Version, l.Position, true
-	s.catchUp, s.distrust, s.rows = false, false, !l.Current
+	s.catchUp, s.distrust, s.rows, s.kept = false, false, !l.Current, l.Kept
 	if l.Current {
 		s.asOf = s.asking
 	}
+	r.snapshot(s, env, &out)
 	return r.goOn(s, env, &out)
 }
 
@@ -235,6 +238,12 @@ func (r *rules[S, C, E]) committed(s *machine[S, C], recorded []eventstore.Recor
 	}
 	if len(b.events) > 0 {
 		s.state, s.version, s.position, s.asOf, s.rows = b.state, version, position, b.asking, false
+		if r.snapshots != nil {
+			for i := range recorded {
+				s.kept.more(recorded[i])
+			}
+			r.snapshot(s, env, &out)
+		}
 	}
 	return r.goOn(s, env, &out)
 }
@@ -357,6 +366,7 @@ func (s *machine[S, C]) outdated() {
 func (s *machine[S, C]) forget() {
 	var none S
 	s.state, s.version, s.position, s.known, s.rows, s.distrust = none, 0, 0, false, false, true
+	s.kept = kept{}
 }
 
 // cut takes the first n out of the line.
