@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,3 +51,8 @@ func grants(migration string) []string {
 func replaceRole(statement, role string) string {
 	return strings.TrimSuffix(statement, "TO app") + "TO " + role
 }
+
+const (
+	waitAtMost = time.Minute
+	pollEvery  = time.Millisecond
+)

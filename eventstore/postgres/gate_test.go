@@ -1,0 +1,149 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/seed57833328/rondo/eventstore"
+)
+
+// The gate against a model of it: whatever comes in whatever order, nothing that
+// writes to the same place is committed by two at a time, nobody is overtaken by
+// one who wants the same place, and everybody comes to an end once.
+func TestGateModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var g gate
+		g.init(rapid.IntRange(0, 3).Draw(t, "direct"))
+		var waiting []*request   // in the order in which they came
+		var running [][]*request // taken, or direct
+		numbers := map[*request]int{}
+		draw := func() *request {
+			r := &request{events: 1, bytes: rapid.IntRange(0, maxBatchBytes/2).Draw(t, "bytes"), done: make(chan struct{})}
+			for _, k := range rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 1, 3, rapid.ID[int]).Draw(t, "keys") {
+				r.keys = append(r.keys, gateKey{"t", fmt.Sprint(k % 4), k >= 4})
+			}
+			numbers[r] = len(numbers)
+			return r
+		}
+		ended := func(r *request) bool {
+			select {
+			case <-r.done:
+				return true
+			default:
+				return false
+			}
+		}
+		busy := func() map[gateKey]bool {
+			keys := map[gateKey]bool{}
+			for _, batch := range running {
+				for _, r := range batch {
+					for _, k := range r.keys {
+						keys[k] = true
+					}
+				}
+			}
+			return keys
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"enter": func(t *rapid.T) {
+				r := draw()
+				before := busy()
+				direct, err := g.enter(r)
+				if g.closed {
+					require.ErrorIs(t, err, eventstore.ErrClosed)
+					return
+				}
+				require.NoError(t, err)
+				if !direct {
+					waiting = append(waiting, r)
+					return
+				}
+				require.Empty(t, waiting, "nobody is overtaken")
+				require.False(t, slices.ContainsFunc(r.keys, func(k gateKey) bool { return before[k] }))
+				running = append(running, []*request{r})
+				require.LessOrEqual(t, len(running), g.direct)
+			},
+			"take": func(t *rapid.T) {
+				before := busy()
+				g.mu.Lock()
+				batch := g.next()
+				g.mu.Unlock()
+				held, claims := before, map[gateKey]bool{}
+				bytes := 0
+				for _, r := range waiting {
+					taken := slices.Contains(batch, r)
+					blocked := slices.ContainsFunc(r.keys, func(k gateKey) bool { return held[k] || claims[k] })
+					if taken {
+						require.False(t, blocked, "request %d was to wait", numbers[r])
+						bytes += r.bytes
+						for _, k := range r.keys {
+							claims[k] = claims[k] || k.claim
+						}
+						continue
+					}
+					if !blocked {
+						require.Greater(t, bytes+r.bytes, maxBatchBytes, "request %d was left without a reason", numbers[r])
+						break
+					}
+					for _, k := range r.keys {
+						held[k] = true
+					}
+				}
+				require.True(t, len(batch) <= 1 || bytes <= maxBatchBytes)
+				waiting = slices.DeleteFunc(waiting, func(r *request) bool { return slices.Contains(batch, r) })
+				if len(batch) > 0 {
+					running = append(running, batch)
+				}
+			},
+			"leave": func(t *rapid.T) {
+				if len(running) == 0 {
+					t.Skip("nothing runs")
+				}
+				i := rapid.IntRange(0, len(running)-1).Draw(t, "which")
+				for _, r := range running[i] {
+					r.finish(nil, nil)
+				}
+				g.leave(running[i]...)
+				running = slices.Delete(running, i, i+1)
+			},
+			"give up": func(t *rapid.T) {
+				if len(waiting) == 0 {
+					t.Skip("nobody waits")
+				}
+				r := rapid.SampledFrom(waiting).Draw(t, "who")
+				require.True(t, g.giveUp(r))
+				require.False(t, g.giveUp(r))
+				require.False(t, ended(r))
+				waiting = slices.DeleteFunc(waiting, func(other *request) bool { return other == r })
+			},
+			"close": func(t *rapid.T) {
+				if rapid.IntRange(0, 9).Draw(t, "really") > 0 {
+					t.Skip("not yet")
+				}
+				g.close()
+				for _, r := range waiting {
+					require.True(t, ended(r))
+					require.ErrorIs(t, r.err, eventstore.ErrClosed)
+				}
+				waiting = nil
+			},
+			"": func(t *rapid.T) {
+				n := len(waiting)
+				for _, batch := range running {
+					n += len(batch)
+				}
+				require.Equal(t, n, g.inFlight)
+				require.Equal(t, len(waiting), len(g.queue))
+				require.Equal(t, len(busy()), len(g.busy))
+				for _, r := range waiting {
+					require.False(t, ended(r))
+				}
+			},
+		})
+	})
+}
