@@ -195,7 +195,7 @@ func (w *table) Head(context.Context) (eventstore.Position, error) { panic("not 
 
 // home does requests of machines on the table: the host's own handlers.
 func (w *table) home() *home[section, reserve, reserved] {
-	return &home[section, reserve, reserved]{decider: sections{}, registry: reservations, log: w, category: "section"}
+	return &home[section, reserve, reserved]{decider: sections{}, registry: reservations, copy: func(s *section) section { return *s }, log: w, category: "section"}
 }
 
 func (w *table) load(q loadState[section]) (*loaded[section], error) {

@@ -15,6 +15,7 @@ import (
 type home[S, C, E any] struct {
 	decider  Decider[S, C, E]
 	registry *eventstore.Registry
+	copy     func(*S) S
 	log      eventstore.Store
 	category string
 	unknown  eventstore.OnUnknown
@@ -103,9 +104,10 @@ func (h *home[S, C, E]) appended(ctx context.Context, w *eventstore.Write) (reco
 func (h *home[S, C, E]) load(ctx context.Context, q loadState[S]) (*loaded[S], error) {
 	ctx = withTenant(ctx, q.Tenant)
 	l := &loaded[S]{Current: true, Kept: q.Kept}
+	shared := false
 	switch {
 	case q.Base != nil && (q.CatchUp || h.read == nil):
-		l.base = *q.Base
+		l.base, shared = *q.Base, true
 	case q.Distrust:
 		h.archive.drop(ctx, q.Stream)
 	case h.read == nil:
@@ -118,20 +120,25 @@ func (h *home[S, C, E]) load(ctx context.Context, q loadState[S]) (*loaded[S], e
 		if version < 0 {
 			return nil, effect.Permanent(fmt.Errorf("read model: it reflects version %d, want 0 or more", version))
 		}
-		l.State, l.Version = state, version
+		l.State, l.Version = h.copy(&state), version // it may be somebody's own
 		if q.Base == nil || version >= q.Base.Version {
 			l.Current = false
 			return l, nil
 		}
 		// It lags behind what is known already.
 	}
-	return l, h.readOn(ctx, q.Stream, l)
+	return l, h.readOn(ctx, q.Stream, l, shared)
 }
 
 // readOn goes on from a state with what the stream has beyond it. A state that
 // claims more than the stream has is no good.
-func (h *home[S, C, E]) readOn(ctx context.Context, stream string, l *loaded[S]) error {
-	count := func(e eventstore.Recorded) { l.Kept.more(e) }
+func (h *home[S, C, E]) readOn(ctx context.Context, stream string, l *loaded[S], shared bool) error {
+	count := func(e eventstore.Recorded) {
+		if shared {
+			l.State, shared = h.copy(&l.State), false
+		}
+		l.Kept.more(e)
+	}
 	if err := h.fold(ctx, stream, &l.base, 0, count); err != nil {
 		return err
 	}
@@ -144,7 +151,7 @@ func (h *home[S, C, E]) readOn(ctx context.Context, stream string, l *loaded[S])
 }
 
 // fold goes on from a state with what the stream has beyond it, up to a version;
-// 0 is all. It calls each with every event.
+// 0 is all. It calls each with every event, before that is applied.
 func (h *home[S, C, E]) fold(ctx context.Context, stream string, b *base[S], to eventstore.Version, each func(eventstore.Recorded)) error {
 	from := b.Version + 1
 	if b.Version > 0 && b.Position == 0 {
@@ -157,11 +164,11 @@ func (h *home[S, C, E]) fold(ctx context.Context, stream string, b *base[S], to 
 		case e.Version > b.Version+1:
 			return effect.Permanent(fmt.Errorf("event %d of %q is followed by %d", b.Version, stream, e.Version))
 		case e.Version > b.Version:
+			each(e)
 			if err := h.evolve(&b.State, e); err != nil {
 				return effect.Permanent(err)
 			}
 			b.Version = e.Version
-			each(e)
 		}
 		if b.Position = e.Position; e.Version == to {
 			break

@@ -60,7 +60,7 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 	if err != nil {
 		return fail(err)
 	}
-	doer := &home[S, C, E]{decider: d, registry: registry, log: log, category: category, unknown: cfg.OnUnknown, read: cfg.Load}
+	doer := &home[S, C, E]{decider: d, registry: registry, copy: r.copy, log: log, category: category, unknown: cfg.OnUnknown, read: cfg.Load}
 	if doer.archive, err = archiveOf(cfg); err != nil {
 		return fail(err)
 	}

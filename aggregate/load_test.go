@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/store"
 )
 
@@ -242,5 +244,60 @@ func TestIdleNever(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(1000 * time.Hour) //nolint:forbidigo // the clock is virtual
 		require.Equal(t, 1, h.Len())
+	})
+}
+
+// A load that fails half-way, and is done again, leaves nothing behind.
+type tally struct{ By map[string]int }
+
+type tallies struct{}
+
+func (tallies) Decide(_ *tally, c noted, _ reducer.Env) ([]noted, error) { return []noted{c}, nil }
+func (tallies) Evolve(s *tally, e noted) {
+	if s.By == nil {
+		s.By = map[string]int{}
+	}
+	s.By[e.Text]++
+}
+
+// halfway ends the next reads with an error after their first event.
+type halfway struct {
+	*spoiled
+	times int
+}
+
+func (l *halfway) ReadStream(ctx context.Context, stream string, from eventstore.Version) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) {
+		for e, err := range l.spoiled.ReadStream(ctx, stream, from) {
+			if !yield(e, err) {
+				return
+			}
+			if l.times--; l.times >= 0 {
+				yield(eventstore.Recorded{}, errLost)
+				return
+			}
+		}
+	}
+}
+
+func TestLoadFailsHalfway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &halfway{spoiled: newLog(t)}
+		h, err := aggregate.New("tally", tallies{}, hallEvents, log, aggregate.Config[tally]{})
+		require.NoError(t, err)
+		_, err = h.Execute(t.Context(), "a", noted{"x"})
+		require.NoError(t, err)
+		for _, times := range []int{2, 5} {
+			log.put(t, t.Context(), "tally-a", noted{"x"}, noted{"y"})
+			log.times = times
+			_, err = h.Load(t.Context(), "a")
+			require.Equal(t, times == 5, err != nil, "five attempts are all there are")
+			got, err := h.Execute(t.Context(), "a", noted{"x"})
+			require.NoError(t, err)
+			want := map[int]map[string]int{2: {"x": 3, "y": 1}, 5: {"x": 5, "y": 2}}
+			require.Equal(t, want[times], got.State.By)
+		}
+		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }

@@ -28,8 +28,9 @@ type machine[S, C any] struct {
 	turn    uint64                              // the next, or that which waits for a load
 	catchUp bool                                // the next load is of what the stream has beyond version
 
-	// state is that of the stream at version, if known is set. It changes by
-	// commits and loads only.
+	// state is that of the stream at version, if known is set. Commits and loads
+	// put another in its place; what it leads to is never changed, so requests
+	// may share it.
 	state    S
 	version  eventstore.Version
 	position eventstore.Position // of the event at version, 0 if not known
@@ -151,7 +152,7 @@ const (
 // loadState asks for the state of an aggregate.
 type loadState[S any] struct {
 	Tenant, Stream string
-	// Base is what is known, nil if nothing is.
+	// Base is what is known, nil if nothing is. It is only read.
 	Base *base[S]
 	// CatchUp wants what the stream has beyond Base, instead of a new load from
 	// where that would be from.

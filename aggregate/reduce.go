@@ -185,7 +185,7 @@ func (r *rules[S, C, E]) now(env reducer.Env) (now time.Time) {
 func (r *rules[S, C, E]) load(s *machine[S, C]) effect.Effect[action[S, C]] {
 	q := loadState[S]{Tenant: s.tenant, Stream: s.stream, CatchUp: s.catchUp, Distrust: s.distrust, Kept: s.kept}
 	if s.known {
-		q.Base = &base[S]{r.copy(&s.state), s.version, s.position}
+		q.Base = &base[S]{s.state, s.version, s.position}
 	}
 	s.doing, s.asking = loading, s.next
 	return effect.Do(q, r.onLoaded, r.ofLoad...)

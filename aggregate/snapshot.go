@@ -39,7 +39,7 @@ func (k *kept) more(e eventstore.Recorded) {
 type saveSnapshot[S any] struct {
 	Tenant, Stream string
 	Version        eventstore.Version
-	State          S
+	State          S // only read
 }
 
 // Returns names the result.
@@ -58,7 +58,7 @@ func (r *rules[S, C, E]) snapshot(s *machine[S, C], env reducer.Env, out *effect
 		return
 	}
 	s.kept = kept{Version: s.version, At: env.Now()}
-	out.add(effect.Fire[action[S, C]](saveSnapshot[S]{s.tenant, s.stream, s.version, r.copy(&s.state)}, r.ofAppend...))
+	out.add(effect.Fire[action[S, C]](saveSnapshot[S]{s.tenant, s.stream, s.version, s.state}, r.ofAppend...))
 }
 
 // archive keeps snapshots of states, as JSON.
