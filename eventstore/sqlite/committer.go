@@ -204,7 +204,7 @@ func (w *writer) connect(ctx context.Context) error {
 	}
 	var c *conn
 	if err := held.Raw(func(driverConn any) error {
-		c = driverConn.(*conn) //nolint:errcheck // our connector makes no other
+		c = driverConn.(*conn)
 		return nil
 	}); err != nil {
 		return errors.Join(wrap(w.path, err), held.Close())

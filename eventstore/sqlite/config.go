@@ -14,7 +14,8 @@ type Config struct {
 	Durability Durability
 	// ReadOnly opens a file that is there for reading alone: what would write is
 	// refused with ErrReadOnly, and the file must have the schema of this
-	// program. Others may write to it meanwhile.
+	// program. Others may write to it meanwhile. SQLite keeps files beside it all
+	// the same, so its directory must be writable.
 	ReadOnly bool
 	// RequireTenant makes a context without a tenant an ErrNoTenant. The default
 	// is that it stands for the tenant "".

@@ -79,12 +79,16 @@ func (e *SchemaError) Error() string {
 
 // code is the primary result code of SQLite, 0 if err is none of the driver's.
 func code(err error) int {
+	const primary = 0xff
+	return extendedCode(err) & primary
+}
+
+func extendedCode(err error) int {
 	var e interface{ Code() int } // the driver's *Error
 	if !errors.As(err, &e) {
 		return 0
 	}
-	const primary = 0xff
-	return e.Code() & primary
+	return e.Code()
 }
 
 func isBusy(err error) bool {
@@ -129,5 +133,9 @@ func wrap(path string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return &Error{Path: path, Kind: kind(err), Err: err}
+	k := kind(err)
+	if extendedCode(err) == lib.SQLITE_READONLY_DIRECTORY {
+		err = fmt.Errorf("its directory must be writable, for what SQLite keeps beside it: %w", err)
+	}
+	return &Error{Path: path, Kind: k, Err: err}
 }

@@ -71,7 +71,7 @@ func first(ctx context.Context, x executor, row func([]driver.Value) error, quer
 // declares, so a failure is a mistake of ours or of who changed the schema.
 func scan(row []driver.Value, dest ...any) error {
 	for i, d := range dest {
-		ok := true
+		var ok bool
 		switch d := d.(type) {
 		case *int64:
 			*d, ok = row[i].(int64)
@@ -80,8 +80,6 @@ func scan(row []driver.Value, dest ...any) error {
 		case *[]byte: // nil for NULL
 			*d, ok = row[i].([]byte)
 			ok = ok || row[i] == nil
-		default:
-			ok = false
 		}
 		if !ok {
 			return fmt.Errorf("column %d is a %T, which does not fit into a %T", i+1, row[i], d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
@@ -56,8 +57,7 @@ func (s *Store) Plan(ctx context.Context, f eventstore.Filter) (steps []string, 
 	if err != nil {
 		return nil, err
 	}
-	args := append(r.args, int64(0), int64(1), int64(1))
-	return s.explain(ctx, r.query, args)
+	return s.explain(ctx, r.query, append(slices.Clip(r.args), int64(0), int64(1), int64(1)))
 }
 
 // PlanStream is how SQLite reads a stream.

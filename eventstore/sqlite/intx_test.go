@@ -128,7 +128,7 @@ func TestInTxRollsBack(t *testing.T) {
 			return errors.Join(work(tx), run(ended, tx, `SELECT 1`))
 		}, context.Canceled, ""},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // they share a store, to see what each leaves
+		t.Run(name, func(t *testing.T) { // one after the other: they share a store, to see what each leaves
 			// With neighbours before and after, to whom it must not matter.
 			release := occupied(t, s)
 			before := held(t, s)["B"]
@@ -175,7 +175,7 @@ func TestInTxDoesNotReturn(t *testing.T) {
 	queue(s, &wg, func() { _, neighbour = s.Append(ctx, one("neighbour-1", "made")) })
 	queue(s, &wg, func() {
 		defer func() {
-			if recover() != "oh" { //nolint:errorlint // not an error
+			if recover() != "oh" {
 				t.Error("the panic did not go on")
 			}
 		}()
@@ -249,7 +249,7 @@ func TestInTxRolledBackBySQLite(t *testing.T) {
 		if err := hold(ctx, tx, "A"); err != nil {
 			return err
 		}
-		_, _ = tx.ExecContext(ctx, `INSERT OR ROLLBACK INTO seats VALUES ('A', 1)`) //nolint:errcheck // that is the point
+		_, _ = tx.ExecContext(ctx, `INSERT OR ROLLBACK INTO seats VALUES ('A', 1)`)
 		return nil
 	}
 	require.ErrorContains(t, s.InTx(ctx, unnoticed), "no such savepoint")
@@ -462,14 +462,16 @@ func subscribe(t *testing.T, s eventstore.Store) <-chan eventstore.Recorded {
 	return heard
 }
 
-// What InTx commits wakes subscriptions at once: here nobody else would.
-func TestInTxWakesSubscriptions(t *testing.T) {
+// What a store commits wakes its subscriptions at once: here nobody else would.
+func TestCommitsWakeSubscriptions(t *testing.T) {
 	t.Parallel()
 	s := seats(t, sqlite.Config{PollInterval: time.Hour})
 	ctx := t.Context()
 	heard := subscribe(t, s)
 	for range 3 {
-		var done []eventstore.Appended
+		done, err := s.Append(ctx, one("a-1", "made"))
+		require.NoError(t, err)
+		require.Equal(t, done[0].Events[0], <-heard)
 		require.NoError(t, s.InTx(ctx, func(tx *sql.Tx) (err error) {
 			done, err = s.AppendTx(ctx, tx, one("a-1", "made"))
 			return err

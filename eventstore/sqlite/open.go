@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	sqlite "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/seed57833328/rondo/eventstore"
 )
@@ -130,6 +131,9 @@ func (s *Store) prepareFile(ctx context.Context, w *writer) error {
 		return err
 	}
 	if err := retry(func() error { return w.connect(ctx) }); err != nil {
+		if _, statErr := os.Stat(s.path); code(err) == lib.SQLITE_CANTOPEN && errors.Is(statErr, fs.ErrNotExist) {
+			err = fmt.Errorf("make a file in that directory: %w", err)
+		}
 		return err
 	}
 	var found contents

@@ -123,7 +123,7 @@ func TestOpenOddNames(t *testing.T) {
 	}
 }
 
-func TestOpenRelativePath(t *testing.T) { //nolint:paralleltest // it changes the working directory
+func TestOpenRelativePath(t *testing.T) { // not parallel: it changes the working directory
 	t.Chdir(t.TempDir())
 	makeFile(t, "events.db")
 	require.FileExists(t, "events.db")

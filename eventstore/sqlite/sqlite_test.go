@@ -32,10 +32,14 @@ func one(stream, eventType string) eventstore.Write {
 func conformance(t *testing.T, c sqlite.Config) {
 	t.Helper()
 	eventstoretest.Run(t, func(t *testing.T) eventstoretest.Home {
+		t.Helper()
 		path := file(t)
 		return eventstoretest.Home{
-			Store:          open(t, path, c),
-			Reopen:         func(t *testing.T) eventstore.Store { return open(t, path, c) },
+			Store: open(t, path, c),
+			Reopen: func(t *testing.T) eventstore.Store {
+				t.Helper()
+				return open(t, path, c)
+			},
 			TenantRequired: c.RequireTenant,
 		}
 	})

@@ -89,7 +89,7 @@ func (s *Store) read(ctx context.Context, f func(c *conn) error) error {
 	held, err := s.readers.Conn(ctx)
 	if err == nil {
 		err = held.Raw(func(driverConn any) error {
-			return f(driverConn.(*conn)) //nolint:errcheck // our connector makes no other
+			return f(driverConn.(*conn))
 		})
 		_ = held.Close() // it only goes back to the pool
 	} else {
