@@ -1,0 +1,599 @@
+package saga
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/reducer"
+)
+
+// A saga in memory is a store of a keyed store: a machine, which holds the head
+// as it was committed and the inputs that wait, reduced by a host. It is an
+// ordinary pure reducer. All it wants of the world are requests: load a head,
+// commit one, perform a call. So the testkit explores it.
+
+// machine is the state of one saga in memory. But for the head, which is also in
+// the store, it is volatile.
+type machine struct {
+	ID ID
+	// Epoch is that of the lease under which the saga is worked on.
+	Epoch int64
+	Phase phase
+	// Head is the last that was committed.
+	Head head
+	// Queue are the inputs that wait.
+	Queue []input
+	// Next is what is being committed, nil if nothing is.
+	Next *proposal
+	// Running are the calls at work, undos with /undo behind their ids.
+	Running []string
+	// Tries counts the loads and commits in a row that came to nothing.
+	Tries int
+	// Holds counts the senders that have waited.
+	Holds uint64
+	// Leaving is that nothing new begins.
+	Leaving bool
+	// Armed is what the timer waits for, zero if none runs.
+	Armed time.Time
+}
+
+type phase uint8
+
+const (
+	absent  phase = iota // nothing is known
+	loading              // the head is being loaded
+	live                 // Head is known
+)
+
+// proposal is a decision on its way to the store.
+type proposal struct {
+	Input  input
+	Head   head
+	Change Change
+	Answer error
+}
+
+// event is what a machine reduces.
+type event interface{ isEvent() }
+
+type (
+	// submit is an input whose sender waits for an answered.
+	submit struct {
+		Epoch int64
+		Input input
+	}
+	// deliver is an input out of the inbox.
+	deliver struct {
+		Epoch int64
+		Input input
+	}
+	// wake has the machine see what is to be done; with Reload somebody else
+	// has changed the head.
+	wake struct {
+		Epoch  int64
+		Reload bool
+	}
+	// leave has it give up the saga: it is another's.
+	leave struct{ Now bool }
+
+	loadedHead struct {
+		Record Record
+		Found  bool
+		Err    error
+	}
+	committedHead struct {
+		Verdict Verdict
+		Err     error
+	}
+	performed struct {
+		Effect string
+		Result result
+	}
+	// overdue is that an attempt takes too long.
+	overdue struct{ Effect string }
+	// due is that the time has come for something.
+	due struct{}
+	// again is that a load or commit is to be tried again.
+	again struct{}
+	// answered tells a sender what became of its input.
+	answered struct{ Err error }
+)
+
+func (submit) isEvent()        {}
+func (deliver) isEvent()       {}
+func (wake) isEvent()          {}
+func (leave) isEvent()         {}
+func (loadedHead) isEvent()    {}
+func (committedHead) isEvent() {}
+func (performed) isEvent()     {}
+func (overdue) isEvent()       {}
+func (due) isEvent()           {}
+func (again) isEvent()         {}
+func (answered) isEvent()      {}
+
+// The requests of a machine.
+type (
+	load struct {
+		ID    ID
+		Epoch int64
+	}
+	commit struct {
+		Change Change
+		// Alone is that it has failed before, and is not to fail others.
+		Alone bool
+	}
+	perform struct {
+		ID      ID
+		Effect  string // relative
+		Request string
+		Data    []byte
+		Attempt int
+		Timeout time.Duration
+		Meta    *meta
+	}
+	// discard has the inbox forget messages that change nothing.
+	discard struct{ Positions []int64 }
+	// refuse reports a message that is not taken.
+	refuse struct {
+		ID     ID
+		Input  input
+		Reason error
+	}
+)
+
+// result is what a call came to.
+type result struct {
+	Value   []byte
+	Failure *EffectError
+	Later   bool
+}
+
+// found is what load returns.
+type found struct {
+	Record Record
+	Found  bool
+}
+
+func (load) Returns(found)       {}
+func (commit) Returns(Verdict)   {}
+func (perform) Returns(result)   {}
+func (discard) Returns(struct{}) {}
+func (refuse) Returns(struct{})  {}
+
+// errMoved answers what came to a saga that is another worker's.
+var errMoved = errors.New("saga has moved to another worker")
+
+// The keys of a machine's effects.
+type (
+	holdKey  uint64
+	limitKey string
+	plainKey string
+)
+
+const (
+	performKey plainKey = "perform"
+	storeKey   plainKey = "store"
+	dueKey     plainKey = "due"
+	againKey   plainKey = "again"
+)
+
+// host reduces machines.
+type host struct {
+	deciders map[string]*decider
+	// resident is how long a machine stays in memory for what is due. What is due
+	// later is for the runner to find.
+	resident time.Duration
+}
+
+var hx effect.Of[event]
+
+// turn is one step of a machine.
+type turn struct {
+	*host
+	*machine
+	decider *decider
+	env     reducer.Env
+	out     []effect.Effect[event]
+}
+
+// Reduce implements reducer.Reducer.
+func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event] {
+	t := turn{host: h, machine: m, decider: h.deciders[m.ID.Type], env: env}
+	switch e := e.(type) {
+	case answered:
+		return hx.None() // it was for who asked
+	case submit:
+		t.enter(e.Epoch)
+		m.Holds++
+		e.Input.hold = m.Holds
+		m.Queue = append(m.Queue, e.Input)
+		t.do(hx.Hold(holdKey(m.Holds)))
+	case deliver:
+		t.enter(e.Epoch)
+		if !m.has(e.Input.position) {
+			m.Queue = append(m.Queue, e.Input)
+		}
+	case wake:
+		t.enter(e.Epoch)
+		m.Leaving = false
+		if m.Phase == absent || m.Phase == live && e.Reload && m.Next == nil {
+			t.load()
+		}
+	case leave:
+		m.Leaving = true
+		if e.Now {
+			t.drop()
+		}
+	case loadedHead:
+		t.loaded(e)
+	case committedHead:
+		t.committed(e)
+	case performed:
+		t.performed(e)
+	case overdue:
+		if i := slices.Index(m.Running, e.Effect); i >= 0 {
+			m.Running = slices.Delete(m.Running, i, i+1)
+			m.Queue = append(m.Queue, input{Kind: replyInput, Effect: e.Effect, Failure: t.decider.kind.failure(effect.ErrTimeout)})
+		}
+	case due:
+		m.Armed = time.Time{}
+	case again:
+		if m.Phase == loading || m.Next != nil {
+			t.load()
+		}
+	}
+	t.advance()
+	return hx.All(t.out...)
+}
+
+// enter begins anew under a newer lease. What has come late, from before it, is
+// taken as if it came now.
+func (t *turn) enter(epoch int64) {
+	if epoch <= t.Epoch {
+		return
+	}
+	if t.Phase != absent {
+		t.drop()
+	}
+	t.Epoch = epoch
+}
+
+func (t *turn) do(e effect.Effect[event]) { t.out = append(t.out, e) }
+
+// has tells whether a message is in hand.
+func (m *machine) has(position int64) bool {
+	return m.Next != nil && m.Next.Input.position == position ||
+		slices.ContainsFunc(m.Queue, func(in input) bool { return in.position == position })
+}
+
+// advance makes the decisions that can be made, until one is to be committed.
+func (t *turn) advance() {
+	for t.Next == nil && t.Phase != loading && !t.left() {
+		if t.Phase == absent {
+			if len(t.Queue) == 0 {
+				return
+			}
+			if t.Queue[0].Kind != startInput {
+				t.load()
+				return
+			}
+			// Most starts are the first: the commit finds out.
+			t.Head, t.Phase = head{Record: Record{ID: t.ID}}, live
+		}
+		in, ok := t.take()
+		if !ok {
+			break
+		}
+		t.decide(in)
+	}
+	if t.Phase == live && t.Next == nil {
+		t.rest()
+	}
+}
+
+// left sees to a saga that is to be given up, once nothing of it is at work.
+func (t *turn) left() bool {
+	if t.Leaving && len(t.Running) == 0 && !slices.ContainsFunc(t.Queue, func(in input) bool { return in.Kind == replyInput }) {
+		t.drop()
+		return true
+	}
+	return false
+}
+
+// take finds the next input.
+func (t *turn) take() (input, bool) {
+	w := &t.Head.Work
+	if w.Parked != nil && t.Head.works() && !t.Leaving {
+		in := *w.Parked
+		in.parked = true
+		return in, true
+	}
+	if len(t.Queue) > 0 {
+		in := t.Queue[0]
+		if t.Queue = t.Queue[1:]; len(t.Queue) == 0 {
+			t.Queue = nil
+		}
+		return in, true
+	}
+	if t.Head.works() && !t.Leaving {
+		now := t.env.Now()
+		first := -1
+		for i := range w.Timers {
+			if at := w.Timers[i].At; !at.After(now) && (first < 0 || at.Before(w.Timers[first].At)) {
+				first = i
+			}
+		}
+		if first >= 0 {
+			tm := w.Timers[first]
+			return input{Kind: timerInput, Key: tm.Key, At: tm.At, Action: &tm.Action}, true
+		}
+	}
+	return input{}, false
+}
+
+func (t *turn) decide(in input) {
+	switch {
+	case t.Leaving && in.Kind != replyInput:
+		t.answer(&in, errMoved)
+		return
+	case !t.Head.takes() && in.Kind != startInput:
+		t.answer(&in, errWaits) // what is in the inbox waits there
+		return
+	}
+	d := t.decider.decide(&t.Head, &in, t.env.Now())
+	if d.answer != nil && in.position > 0 && !isStuck(d.answer) && !errors.Is(d.answer, errExists) {
+		t.do(effect.Fire[event](refuse{t.ID, in, d.answer}))
+	}
+	if !d.commit {
+		t.answer(&in, d.answer)
+		if in.position > 0 {
+			t.do(effect.Fire[event](discard{[]int64{in.position}}))
+		}
+		return
+	}
+	c := Change{Record: d.next.Record, Epoch: t.Epoch, Entry: d.entry}
+	c.Record.Commit = commitID(&c)
+	if in.position > 0 {
+		c.Consumed = []int64{in.position}
+	}
+	d.next.Record.Commit = c.Record.Commit
+	t.Next = &proposal{Input: in, Head: d.next, Change: c, Answer: d.answer}
+	t.commit()
+}
+
+// commitID tells one commit from every other. It is made of what is committed,
+// and under which lease.
+func commitID(c *Change) uuid.UUID {
+	of := fmt.Appendf(nil, "%s/%d/%d/%d/", c.Record.ID, c.Record.Sequence, c.Epoch, c.Record.Updated.UnixMicro())
+	return uuid.NewSHA1(namespace, append(of, c.Entry.Data...))
+}
+
+func isStuck(err error) bool {
+	var stuck *StuckError
+	return errors.As(err, &stuck)
+}
+
+func (t *turn) answer(in *input, err error) {
+	if in.hold > 0 {
+		t.do(hx.Resume(holdKey(in.hold), answered{err}))
+	}
+}
+
+func (t *turn) load() {
+	t.Phase = loading
+	t.do(effect.Do(load{t.ID, t.Epoch}, onLoaded, effect.Key(storeKey)))
+}
+
+func onLoaded(r effect.Result[found]) event {
+	return loadedHead{Record: r.Value.Record, Found: r.Value.Found, Err: r.Err}
+}
+
+func (t *turn) commit() {
+	t.do(effect.Do(commit{t.Next.Change, t.Tries > 0}, onCommitted, effect.Key(storeKey)))
+}
+
+func onCommitted(r effect.Result[Verdict]) event { return committedHead{r.Value, r.Err} }
+
+// storePolicy is how a store that fails is asked again, without end.
+var storePolicy = RetryPolicy{Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second}
+
+// failed plans to ask the store again. A saga that is to be given up is.
+func (t *turn) failed() {
+	if t.Leaving {
+		t.drop()
+		return
+	}
+	t.Tries++
+	t.do(hx.After(againKey, storePolicy.wait(t.ID.String(), t.Tries), again{}))
+}
+
+func (t *turn) loaded(e loadedHead) {
+	if t.Phase != loading {
+		return // it was given up
+	}
+	if e.Err != nil {
+		t.failed()
+		return
+	}
+	if next := t.Next; next != nil { // what became of a commit?
+		t.Phase = live
+		switch {
+		case e.Found && e.Record.Commit == next.Change.Record.Commit:
+			t.Tries = 0
+			t.adopted()
+			return
+		case e.Record.Sequence == next.Change.Record.Sequence-1:
+			t.commit() // nothing has
+			return
+		}
+		t.Next = nil // somebody else has decided: decide again, on what is there
+		if !next.Input.parked && next.Input.Kind != timerInput {
+			t.Queue = slices.Insert(t.Queue, 0, next.Input)
+		}
+	}
+	t.Tries = 0
+	h := head{Record: Record{ID: t.ID}}
+	if e.Found {
+		var err error
+		if h, err = loaded(e.Record); err == nil && h.Record.Schema > t.decider.kind.schema {
+			err = &SchemaError{Type: t.ID.Type, Schema: h.Record.Schema, Known: t.decider.kind.schema}
+		}
+		if err != nil { // it is left to who can read it
+			t.do(effect.Fire[event](refuse{t.ID, input{}, err}))
+			t.giveUp(err)
+			return
+		}
+	}
+	t.Head, t.Phase = h, live
+	t.begin()
+}
+
+func (t *turn) committed(e committedHead) {
+	switch {
+	case t.Next == nil:
+	case e.Err != nil:
+		t.failed() // whether it was is found out by a load
+	case e.Verdict == Committed:
+		t.Tries = 0
+		t.adopted()
+	case e.Verdict == Fenced:
+		t.drop()
+	default:
+		t.load()
+	}
+}
+
+// adopted makes the proposal the head.
+func (t *turn) adopted() {
+	next := t.Next
+	t.Head, t.Next = next.Head, nil
+	t.answer(&next.Input, next.Answer)
+	t.begin()
+}
+
+// begin starts the calls that are to be made now.
+func (t *turn) begin() {
+	w := &t.Head.Work
+	if t.Leaving || !t.Head.works() || w.Parked != nil {
+		return
+	}
+	now := t.env.Now()
+	for i := range w.Pending {
+		if c := &w.Pending[i]; !c.Later && !c.Next.After(now) {
+			t.perform(c, c.ID)
+		}
+	}
+	if n := len(w.Undo); n > 0 && t.Head.Record.Status == Compensating && !slices.ContainsFunc(t.Running, isUndo) {
+		if c := &w.Undo[n-1]; !c.Next.After(now) {
+			t.perform(c, c.ID+undoSuffix)
+		}
+	}
+}
+
+func isUndo(effect string) bool {
+	_, undo := undoOf(effect)
+	return undo
+}
+
+// perform makes a call, unless it is being made.
+func (t *turn) perform(c *call, id string) {
+	if slices.Contains(t.Running, id) {
+		return
+	}
+	t.Running = append(slices.Clip(t.Running), id)
+	timeout := cmp.Or(c.Timeout, defaultTimeout)
+	if known := t.decider.kind.requests[c.Request]; known != nil && c.Timeout == 0 {
+		timeout = cmp.Or(known.options.Timeout, defaultTimeout)
+	}
+	kind := t.decider.kind
+	t.do(effect.Do(perform{
+		ID: t.ID, Effect: id, Request: c.Request, Data: c.Data, Attempt: c.Attempts + 1, Timeout: timeout, Meta: t.Head.Work.Meta,
+	}, func(r effect.Result[result]) event {
+		if r.Err != nil {
+			return performed{id, result{Failure: kind.failure(r.Err)}}
+		}
+		return performed{id, r.Value}
+	}, effect.Key(performKey)))
+	if timeout > 0 {
+		t.do(hx.After(limitKey(id), timeout, overdue{id}))
+	}
+}
+
+func (t *turn) performed(e performed) {
+	in := input{Kind: replyInput, Effect: e.Effect, Value: e.Result.Value, Failure: e.Result.Failure, Later: e.Result.Later}
+	if i := slices.Index(t.Running, e.Effect); i >= 0 {
+		t.Running = slices.Delete(slices.Clone(t.Running), i, i+1)
+		t.do(hx.Cancel(limitKey(e.Effect)))
+	} else {
+		in.Stale = true
+	}
+	t.Queue = append(t.Queue, in)
+}
+
+// rest begins what waited for its time, and sets the timer for what is due soon.
+func (t *turn) rest() {
+	if t.Head.Record.Sequence == 0 {
+		t.Phase = absent // there is no such saga; there may be one next time
+		return
+	}
+	t.begin()
+	next := t.wanted()
+	switch {
+	case next.Equal(t.Armed):
+	case next.IsZero():
+		t.do(hx.Cancel(dueKey))
+	default:
+		t.do(hx.After(dueKey, next.Sub(t.env.Now()), due{}))
+	}
+	t.Armed = next
+}
+
+// wanted is when the machine wants to be woken; zero is not at all.
+func (t *turn) wanted() (next time.Time) {
+	if !t.Head.works() || t.Leaving {
+		return next
+	}
+	now := t.env.Now()
+	consider := func(at time.Time) {
+		if at.After(now) && at.Sub(now) <= t.resident && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	w := &t.Head.Work
+	for i := range w.Pending {
+		consider(w.Pending[i].Next)
+	}
+	if n := len(w.Undo); n > 0 && t.Head.Record.Status == Compensating {
+		consider(w.Undo[n-1].Next)
+	}
+	for i := range w.Timers {
+		consider(w.Timers[i].At)
+	}
+	return next
+}
+
+// drop forgets the saga: it is another worker's.
+func (t *turn) drop() { t.giveUp(errMoved) }
+
+func (t *turn) giveUp(why error) {
+	if t.Next != nil {
+		t.answer(&t.Next.Input, why)
+	}
+	for i := range t.Queue {
+		t.answer(&t.Queue[i], why)
+	}
+	t.do(hx.All(hx.Cancel(storeKey), hx.Cancel(performKey), hx.Cancel(dueKey), hx.Cancel(againKey)))
+	for _, id := range t.Running {
+		t.do(hx.Cancel(limitKey(id)))
+	}
+	*t.machine = machine{ID: t.ID, Epoch: t.Epoch, Holds: t.Holds}
+}
+
+// newMachine is a saga of which nothing is known.
+func newMachine(id ID) machine { return machine{ID: id} }

@@ -1,0 +1,403 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Operator looks at sagas, and mends them. It needs the store alone, not the
+// program that runs them; a [Runner] has one. Whatever it changes is committed as
+// a decision is, so that of two operators, or an operator and a worker, the
+// second sees what the first has done; and it is recorded in the history. Its
+// methods may be called from any goroutine.
+type Operator struct {
+	store Store
+	now   func() time.Time
+	known func(name string) error
+}
+
+// NewOperator makes an operator for a store.
+func NewOperator(s Store) *Operator {
+	return &Operator{store: s, now: time.Now, known: func(string) error { return nil }}
+}
+
+// By says who intervenes, and why. Both are required, and stand in the history.
+type By struct {
+	Actor  string
+	Reason string
+	// DryRun tells what would be done, and does nothing.
+	DryRun bool
+}
+
+func (b By) validate() error {
+	for _, f := range [...][2]string{{"By.Actor", b.Actor}, {"By.Reason", b.Reason}} {
+		if err := checkText(f[0], f[1], maxReason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Intervention is what an operator has done: the saga before and after.
+type Intervention struct {
+	Before, After Snapshot
+	// Done is false for a dry run.
+	Done bool
+}
+
+// State returns a saga as it is; ErrNotFound if there is none.
+func (o *Operator) State(ctx context.Context, id ID) (Snapshot, error) {
+	h, err := o.load(ctx, withTenant(ctx, id))
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("state of saga %q: %w", id, err)
+	}
+	return snapshot(&h), nil
+}
+
+func (o *Operator) load(ctx context.Context, id ID) (head, error) {
+	if err := CheckID("id", id); err != nil {
+		return head{}, err
+	}
+	if err := o.known(id.Type); err != nil {
+		return head{}, err
+	}
+	r, found, err := o.store.Load(ctx, id)
+	switch {
+	case err != nil:
+		return head{}, err
+	case !found:
+		return head{}, ErrNotFound
+	}
+	return loaded(r)
+}
+
+// List returns the records that a query asks for, without State and Work.
+func (o *Operator) List(ctx context.Context, q Query) ([]Record, error) {
+	if q.Tenant == "" && !q.AllTenants {
+		q.Tenant = withTenant(ctx, ID{}).Tenant
+	}
+	records, err := o.store.List(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("list sagas: %w", err)
+	}
+	return records, nil
+}
+
+// History returns what was decided after that sequence, at most limit of it.
+func (o *Operator) History(ctx context.Context, id ID, after int64, limit int) ([]Entry, error) {
+	entries, err := o.store.History(ctx, withTenant(ctx, id), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("history of saga %q: %w", id, err)
+	}
+	return entries, nil
+}
+
+// Retry tries again at once what waits for its next attempt, and what a saga is
+// stuck at; with ids of effects or undos, these alone. Their attempts are counted
+// anew.
+func (o *Operator) Retry(ctx context.Context, id ID, by By, effectIDs ...string) (Intervention, error) {
+	return o.intervene(ctx, "retry", id, by, func(h *head) error {
+		if h.Record.Status.Ended() || h.Record.Status == Paused {
+			return refusedIn(h)
+		}
+		only, err := relative(h, effectIDs)
+		if err != nil {
+			return err
+		}
+		h.anew(only)
+		h.goOn()
+		return nil
+	})
+}
+
+// Resume lets a saga go on that is paused; one that is stuck goes on without the
+// input that it is stuck at, which is dropped.
+func (o *Operator) Resume(ctx context.Context, id ID, by By) (Intervention, error) {
+	return o.intervene(ctx, "resume", id, by, func(h *head) error {
+		switch h.Record.Status {
+		case Stuck:
+			h.Work.Parked = nil
+			h.anew(nil)
+		case Paused:
+		default:
+			return refusedIn(h)
+		}
+		h.goOn()
+		return nil
+	})
+}
+
+// Pause stops a saga: it decides nothing and begins nothing until Resume. What is
+// at work is not waited for, and done again afterwards.
+func (o *Operator) Pause(ctx context.Context, id ID, by By) (Intervention, error) {
+	return o.intervene(ctx, "pause", id, by, func(h *head) error {
+		if !h.works() {
+			return refusedIn(h)
+		}
+		h.Work.Was, h.Record.Status = h.Record.Status, Paused
+		return nil
+	})
+}
+
+// Compensate has a saga undo what was done, whatever it is stuck at.
+func (o *Operator) Compensate(ctx context.Context, id ID, by By) (Intervention, error) {
+	return o.intervene(ctx, "compensate", id, by, func(h *head) error {
+		status := h.Record.Status
+		if !h.works() && !status.Ended() {
+			status = h.Work.Was
+		}
+		switch {
+		case status != Running:
+			return refusedIn(h)
+		case h.Work.Pivoted || h.Work.Ending:
+			return ErrPivoted
+		}
+		h.Work.Parked = nil
+		h.goOn()
+		d := draft{next: *h}
+		d.compensate(by.Reason)
+		*h = d.next
+		return nil
+	})
+}
+
+// Terminate ends a saga as it is. Nothing is undone: what its snapshot has under
+// Pending and Undo is left as it is, for good.
+func (o *Operator) Terminate(ctx context.Context, id ID, by By) (Intervention, error) {
+	return o.intervene(ctx, "terminate", id, by, func(h *head) error {
+		if h.Record.Status.Ended() {
+			return refusedIn(h)
+		}
+		h.Record.Status, h.Record.Reason, h.Work.Parked = Terminated, by.Reason, nil
+		return nil
+	})
+}
+
+// MarkUndone takes an undo off the stack that was done by other means.
+func (o *Operator) MarkUndone(ctx context.Context, id ID, effectID string, by By) (Intervention, error) {
+	return o.intervene(ctx, "mark-undone", id, by, func(h *head) error {
+		if h.Record.Status.Ended() {
+			return refusedIn(h)
+		}
+		only, err := relative(h, []string{strings.TrimSuffix(effectID, undoSuffix) + undoSuffix})
+		if err != nil {
+			return err
+		}
+		undone, _ := undoOf(only[0])
+		h.Work.Undo = remove(h.Work.Undo, undone)
+		if h.Record.Status == Stuck && h.Work.Was == Compensating {
+			h.goOn()
+		}
+		return nil
+	})
+}
+
+// Resolve gives a pending effect its result, in the place of its handler: a value
+// that becomes the JSON of the result, or else an error ([Rejected] if nothing
+// was done). The saga decides on it next.
+func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value any, failure error, by By) (Intervention, error) {
+	in := input{Kind: replyInput, Actor: by.Actor, Reason: by.Reason}
+	if failure != nil {
+		in.Failure = (&kind{errors: builtinErrors}).failure(failure)
+		in.Failure.Final = true // it is the result, not an attempt
+	} else {
+		data, err := json.Marshal(value)
+		if err != nil {
+			return Intervention{}, fmt.Errorf("resolve %q: encode the value: %w", effectID, err)
+		}
+		in.Value = data
+	}
+	result, err := o.intervene(ctx, "resolve", id, by, func(h *head) error {
+		if h.Record.Status == Terminated {
+			return refusedIn(h)
+		}
+		only, err := relative(h, []string{effectID})
+		if err != nil {
+			return err
+		}
+		in.Effect = only[0]
+		if h.Record.Status != Stuck {
+			return errPost
+		}
+		if h.Work.Parked != nil {
+			return fmt.Errorf("%w: it is stuck at another input, which is for Retry or Resume", ErrRefused)
+		}
+		h.Work.Parked = &in
+		h.goOn()
+		return nil
+	})
+	if !errors.Is(err, errPost) {
+		return result, err
+	}
+	result.Done = !by.DryRun
+	if by.DryRun {
+		return result, nil
+	}
+	in.Message = "resolve/" + in.Effect
+	body, err := json.Marshal(&in)
+	if err == nil {
+		err = o.store.Post(ctx, Message{To: result.Before.ID, ID: in.Message, Kind: ReplyMessage, Body: body, At: Recordable(o.now())})
+	}
+	if err != nil {
+		return Intervention{}, fmt.Errorf("resolve %q: %w", effectID, err)
+	}
+	return result, nil
+}
+
+// errPost is that an intervention is a message, not a commit.
+var errPost = errors.New("to be posted")
+
+// PauseType stops all sagas of a type: no decision is made and no effect begun
+// until ResumeType. Starts are refused with ErrPaused, signals are kept. Workers
+// learn of it within a heartbeat.
+func (o *Operator) PauseType(ctx context.Context, name string, by By) error {
+	return o.setPaused(ctx, "pause", name, true, by)
+}
+
+// ResumeType lets a type go on that was paused.
+func (o *Operator) ResumeType(ctx context.Context, name string, by By) error {
+	return o.setPaused(ctx, "resume", name, false, by)
+}
+
+// Drain has a worker give its shards up to others, and take none, until Undrain.
+func (o *Operator) Drain(ctx context.Context, worker string, by By) error {
+	return o.setPaused(ctx, "drain", drainName(worker), true, by)
+}
+
+// Undrain lets a worker take its share again.
+func (o *Operator) Undrain(ctx context.Context, worker string, by By) error {
+	return o.setPaused(ctx, "undrain", drainName(worker), false, by)
+}
+
+func (o *Operator) setPaused(ctx context.Context, what, name string, paused bool, by By) error {
+	err := by.validate()
+	if err == nil {
+		err = CheckType("type", name)
+	}
+	if err == nil && !by.DryRun {
+		err = o.store.SetPaused(ctx, Pause{Type: name, Paused: paused, Actor: by.Actor, Reason: by.Reason, At: Recordable(o.now())})
+	}
+	if err != nil {
+		return fmt.Errorf("%s saga type %q: %w", what, name, err)
+	}
+	return nil
+}
+
+// maxInterventions bounds how often an intervention is made again because the
+// saga has decided meanwhile.
+const maxInterventions = 20
+
+// intervene commits what change makes of the head.
+func (o *Operator) intervene(ctx context.Context, what string, id ID, by By, change func(*head) error) (Intervention, error) {
+	id = withTenant(ctx, id)
+	fail := func(err error) (Intervention, error) {
+		return Intervention{}, fmt.Errorf("%s saga %q: %w", what, id, err)
+	}
+	if err := by.validate(); err != nil {
+		return fail(err)
+	}
+	for range maxInterventions {
+		h, err := o.load(ctx, id)
+		if err != nil {
+			return fail(err)
+		}
+		now := Recordable(o.now())
+		next := h.next(now)
+		done := Intervention{Before: snapshot(&h)}
+		switch err := change(&next); {
+		case errors.Is(err, errPost):
+			done.After = done.Before
+			return done, errPost
+		case err != nil:
+			return fail(err)
+		}
+		if err := next.seal(now); err != nil {
+			return fail(err)
+		}
+		c := o.change(what, &next, by, now)
+		done.After = snapshot(&next)
+		if by.DryRun {
+			return done, nil
+		}
+		verdicts, err := o.store.Commit(ctx, []Change{c})
+		if err != nil { // was it committed?
+			r, found, lost := o.store.Load(ctx, id)
+			if lost != nil || !found || r.Commit != c.Record.Commit {
+				return fail(err)
+			}
+		} else if verdicts[0] != Committed {
+			continue
+		}
+		done.Done, done.After.Commit = true, c.Record.Commit
+		// Who owns the saga is told. If the message is lost, the next sweep finds
+		// what there is to do.
+		_ = o.store.Post(ctx, Message{To: id, ID: "wake", Kind: WakeMessage, At: now})
+		return done, nil
+	}
+	return fail(errors.New("the saga decides all the time: pause it first"))
+}
+
+func (o *Operator) change(what string, next *head, by By, now time.Time) Change {
+	r := &next.Record
+	t := told{
+		Input:  &input{Kind: inputKind(what), Actor: by.Actor, Reason: by.Reason},
+		Status: r.Status, Reason: r.Reason, State: hashState(r.State),
+	}
+	data, err := json.Marshal(&t)
+	if err != nil { // of strings: it cannot be
+		data = []byte("{}")
+	}
+	c := Change{Record: *r, Entry: Entry{Sequence: r.Sequence, At: now, Kind: what, Data: data}}
+	c.Record.Commit = commitID(&c)
+	return c
+}
+
+func refusedIn(h *head) error { return fmt.Errorf("%w: %s", ErrRefused, h.Record.Status) }
+
+// relative are the ids of calls as a record has them. Each must be pending, or
+// on the stack, or have been given up.
+func relative(h *head, effectIDs []string) ([]string, error) {
+	var ids []string
+	for _, full := range effectIDs {
+		short, ok := strings.CutPrefix(full, h.Record.ID.String()+"/")
+		id, undo := undoOf(short)
+		w := &h.Work
+		switch {
+		case ok && undo && indexCall(w.Undo, id) >= 0:
+		case ok && !undo && (indexCall(w.Pending, id) >= 0 || indexCall(w.Given, id) >= 0):
+		default:
+			return nil, fmt.Errorf("%w: %q", ErrNotPending, full)
+		}
+		ids = append(ids, short)
+	}
+	return ids, nil
+}
+
+// goOn takes up the status before Stuck or Paused.
+func (h *head) goOn() {
+	if h.works() {
+		return
+	}
+	if h.Record.Status == Stuck {
+		h.Record.Reason = h.Work.WasReason
+	}
+	h.Record.Status, h.Work.Was, h.Work.WasReason, h.Work.Trace = h.Work.Was, "", "", ""
+}
+
+// anew has calls tried at once, as if they had not been; all if none is named.
+func (h *head) anew(only []string) {
+	each := func(calls []call, suffix string) {
+		for i := range calls {
+			if c := &calls[i]; only == nil || slices.Contains(only, c.ID+suffix) {
+				c.Attempts, c.Next, c.Later = 0, time.Time{}, false
+			}
+		}
+	}
+	each(h.Work.Pending, "")
+	each(h.Work.Undo, undoSuffix)
+}

@@ -1,0 +1,149 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed57833328/rondo/effect"
+)
+
+// Reply is what became of a request: a value or an error, never both.
+type Reply[R any] struct {
+	Value R
+	// Err is nil or an *[EffectError].
+	Err error
+	// EffectID is the key that the request was done with.
+	EffectID string
+	// Late tells that the request was given up before: by Cancel, by
+	// Compensate, or because its attempts had run out. It is a success or a
+	// rejection then, and comes once at most.
+	Late bool
+}
+
+// EffectError is an error as a record keeps it, which is how a reducer gets it:
+// the same before and after a restart. Errors that were registered
+// ([Types].Errors) are found in it with errors.Is, and so is [effect.ErrTimeout].
+type EffectError struct {
+	// Message is what the error said.
+	Message string `json:"message"`
+	// Code is the name of the error it is, if that was registered.
+	Code string `json:"code,omitempty"`
+	// Rejected tells that nothing was done, and nothing will be. After any
+	// other error it is unknown what was.
+	Rejected bool `json:"rejected,omitempty"`
+	// Final tells that another attempt would not mend it.
+	Final bool `json:"final,omitempty"`
+
+	is error // that Code stands for
+}
+
+func (e *EffectError) Error() string { return e.Message }
+
+// Unwrap is the error that Code stands for.
+func (e *EffectError) Unwrap() error { return e.is }
+
+// Retryable tells whether another attempt may succeed.
+func (e *EffectError) Retryable() bool { return !e.Rejected && !e.Final }
+
+// Rejected marks err as a definitive refusal: nothing was done, and nothing will
+// be, however late. Only such an error drops the undo of what it answers. It is
+// nil if err is.
+func Rejected(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &rejection{err}
+}
+
+type rejection struct{ error }
+
+func (r *rejection) Unwrap() error   { return r.error }
+func (r *rejection) Rejected() bool  { return true }
+func (r *rejection) Retryable() bool { return false }
+
+// IsRejected tells whether err is a definitive refusal: one that [Rejected] has
+// marked, or has a method Rejected() bool that says so.
+func IsRejected(err error) bool {
+	var r interface{ Rejected() bool }
+	return errors.As(err, &r) && r.Rejected()
+}
+
+// Later is returned by a handler whose result comes by another way: the effect
+// stays pending, without further attempts, until [Runner.Resolve] gives it one.
+var Later = errors.New("the result comes later") //nolint:errname,revive,staticcheck // an answer, as io.EOF is
+
+// ErrorType is an error with a name, made by [Error].
+type ErrorType struct {
+	code string
+	err  error
+}
+
+// Error registers an error under a name, so that a reducer finds it again with
+// errors.Is, whenever the decision is made.
+func Error(code string, err error) ErrorType { return ErrorType{code, err} }
+
+// What handlers find in their context.
+type (
+	effectIDKey struct{}
+	attemptKey  struct{}
+)
+
+// EffectID is the idempotency key of the effect that a handler's context belongs
+// to: type/key/sequence/index, with a tenant before it where there is one, and
+// /undo behind it for an undo. It is the same in all attempts, in whatever
+// process, and no other effect has it. "" is no effect's context.
+func EffectID(ctx context.Context) string {
+	id, _ := ctx.Value(effectIDKey{}).(string)
+	return id
+}
+
+// Attempt is the number of the attempt that a handler's context belongs to, from
+// 1. It is for logs: a key made of it would be another one each time.
+func Attempt(ctx context.Context) int {
+	n, _ := ctx.Value(attemptKey{}).(int)
+	return n
+}
+
+// failure is err as a record keeps it.
+func (k *kind) failure(err error) *EffectError {
+	var kept *EffectError
+	if errors.As(err, &kept) {
+		return kept
+	}
+	e := &EffectError{Message: err.Error(), Rejected: IsRejected(err)}
+	e.Final = !effect.Retryable(err) && !errors.Is(err, context.Canceled)
+	var panicked *effect.PanicError
+	if errors.As(err, &panicked) {
+		e.Message = fmt.Sprintf("%v\n%s", err, panicked.Stack)
+	}
+	for _, known := range k.errors {
+		if errors.Is(err, known.err) {
+			e.Code, e.is = known.code, known.err
+			break
+		}
+	}
+	return e
+}
+
+// restore finds the error that a code stands for again.
+func (k *kind) restore(e *EffectError) *EffectError {
+	if e == nil || e.is != nil || e.Code == "" {
+		return e
+	}
+	restored := *e
+	for _, known := range k.errors {
+		if known.code == e.Code {
+			restored.is = known.err
+		}
+	}
+	return &restored
+}
+
+// builtinErrors are registered for every saga.
+var builtinErrors = []ErrorType{
+	{"timeout", effect.ErrTimeout},
+	{"no-handler", effect.ErrNoHandler},
+	{"deadline", context.DeadlineExceeded},
+	{"cancelled", context.Canceled},
+}

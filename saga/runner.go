@@ -1,0 +1,362 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/tree"
+	"github.com/seed57833328/rondo/reducer"
+	"github.com/seed57833328/rondo/store"
+)
+
+// Runner starts sagas, sends them messages and, while [Runner.Run] goes on, runs
+// those whose shards this process owns. Make it with [New].
+type Runner struct {
+	*Operator // what may be done to single sagas, and looking at them
+
+	store     Store
+	config    Config
+	simulated bool
+	runtime   store.Runtime
+	types     []string // in order
+	kinds     map[string]*kind
+	handlers  map[reflect.Type]*tree.Handler
+	machines  *store.Keyed[ID, machine, event]
+	committer *committer
+	busy      atomic.Int64 // effects at work
+	closed    atomic.Bool
+
+	owned   ownership
+	waiters waiters
+
+	mu      sync.Mutex
+	running *run // nil while nothing is run
+}
+
+// New makes a runner of those types of sagas. Without [Runner.Run] it leaves
+// running them to other processes.
+func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
+	r := &Runner{store: s, simulated: cfg.Runtime != nil, config: cfg.withDefaults(), kinds: map[string]*kind{}}
+	if s == nil {
+		return nil, errors.New("saga runner: store is nil")
+	}
+	var err error
+	if r.handlers, err = r.config.validate(); err != nil {
+		return nil, fmt.Errorf("saga runner: %w", err)
+	}
+	r.runtime = r.config.Runtime
+	deciders := map[string]*decider{}
+	for i, d := range sagas {
+		if reducer.IsNil(d) || d.inside() == nil {
+			return nil, fmt.Errorf("saga runner: definition %d is nil, want one made by saga.Define", i)
+		}
+		k := d.inside()
+		switch {
+		case k.problem != nil:
+			return nil, fmt.Errorf("saga %q: %w", k.name, k.problem)
+		case r.kinds[k.name] != nil:
+			return nil, fmt.Errorf("saga %q: there are two definitions of that name", k.name)
+		}
+		if len(r.handlers) > 0 {
+			if err := k.handlers(r.handlers); err != nil {
+				return nil, fmt.Errorf("saga runner: %w", err)
+			}
+		}
+		r.kinds[k.name] = k
+		deciders[k.name] = &decider{kind: k, maxSize: r.config.MaxRecord, stuckAfter: r.config.StuckAfter}
+	}
+	r.types = sortedKeys(r.kinds)
+	r.Operator = &Operator{store: s, now: func() time.Time { return r.runtime.Now() }, known: r.known}
+	r.committer = newCommitter(r)
+	r.machines, err = store.NewKeyed(newMachine, reducer.Reducer[machine, event](&host{deciders: deciders, resident: r.config.Resident}),
+		store.KeyedConfig[ID, machine]{
+			Config: store.Config{
+				Name:    "saga",
+				Workers: 1 << 20, // a handler that waits must not keep a decision from being committed
+				Runtime: r.config.Runtime,
+				Handlers: []effect.Handler{
+					effect.Handle(r.load), effect.Handle(r.commit), effect.Handle(r.perform),
+					effect.Handle(r.discard), effect.Handle(r.refuse),
+				},
+			},
+			IdleAfter: r.config.Resident,
+		})
+	if err != nil {
+		return nil, fmt.Errorf("saga runner: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Runner) known(name string) error {
+	if r.kinds[name] == nil {
+		return &TypeError{Type: name, Known: r.types}
+	}
+	return nil
+}
+
+// Start begins the saga of that id with an action, or finds the one that is
+// there: then the action is not used. It returns when the decision on the action
+// is committed; a *[StuckError] tells that its reducer could not make it. Where
+// another worker owns the saga it begins there, and Start waits for it.
+func (r *Runner) Start(ctx context.Context, id ID, action any) (Handle, error) {
+	in := input{Kind: startInput}
+	id, err := r.incoming(ctx, id, &in, action)
+	if err != nil {
+		return Handle{}, fmt.Errorf("start saga %q: %w", id, err)
+	}
+	h := Handle{ID: id, runner: r}
+	err = r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in) })
+	if errors.Is(err, errExists) {
+		h.Existing, err = true, nil
+	}
+	if err != nil {
+		return h, fmt.Errorf("start saga %q: %w", id, err)
+	}
+	return h, nil
+}
+
+// Signal sends a saga an action. messageID tells it from others: one with an id
+// that the saga has seen, among its last 128, is not used again. It returns when
+// the decision is committed, or, where another worker owns the saga or it is
+// stuck or paused, when the message is kept. Errors: ErrNotFound, ErrEnded, a
+// *[StuckError] if the reducer could not make a decision on it.
+func (r *Runner) Signal(ctx context.Context, id ID, messageID string, action any) error {
+	in := input{Kind: signalInput, Message: messageID}
+	id, err := r.incoming(ctx, id, &in, action)
+	if err == nil {
+		err = checkText("messageID", messageID, MaxMessageID)
+	}
+	if err == nil {
+		err = r.send(ctx, id, SignalMessage, in)
+	}
+	if err != nil {
+		return fmt.Errorf("signal %q to saga %q: %w", messageID, id, err)
+	}
+	return nil
+}
+
+// Cancel has a saga compensate. It is no error if it does so already, or has
+// done. Errors: ErrNotFound, ErrPivoted after the point of no return, ErrEnded.
+// Where another worker owns the saga the cancellation is kept in its inbox, and
+// may then find that it comes too late; see [Hooks].Refused.
+func (r *Runner) Cancel(ctx context.Context, id ID, reason string) error {
+	in := input{Kind: cancelInput, Message: "cancel", Reason: reason}
+	id, err := r.incoming(ctx, id, &in, nil)
+	if err == nil {
+		err = r.send(ctx, id, CancelMessage, in)
+	}
+	if err != nil {
+		return fmt.Errorf("cancel saga %q: %w", id, err)
+	}
+	return nil
+}
+
+// incoming checks what comes from outside, and makes an input of it.
+func (r *Runner) incoming(ctx context.Context, id ID, in *input, action any) (ID, error) {
+	id = withTenant(ctx, id)
+	if err := CheckID("id", id); err != nil {
+		return id, err
+	}
+	if err := r.known(id.Type); err != nil {
+		return id, err
+	}
+	if r.closed.Load() {
+		return id, ErrClosed
+	}
+	if m, ok := reducer.MetaFrom(ctx); ok {
+		in.Meta = sent(m)
+	}
+	if in.Kind == cancelInput {
+		return id, nil
+	}
+	n, err := r.kinds[id.Type].encodeAction(action)
+	if err != nil {
+		return id, err
+	}
+	if len(n.Data) > r.config.MaxRecord {
+		return id, inputError("action", fmt.Sprintf("%d bytes long", len(n.Data)), "at most %d", r.config.MaxRecord)
+	}
+	in.Action = n
+	return id, nil
+}
+
+// withTenant is id in the tenant of the context, unless it has one.
+func withTenant(ctx context.Context, id ID) ID {
+	if id.Tenant == "" {
+		id.Tenant, _ = eventstore.TenantFrom(ctx)
+	}
+	return id
+}
+
+// submit has the machine of a saga decide on an input, if this process owns it;
+// elsewhere does what is to be done otherwise.
+func (r *Runner) submit(ctx context.Context, id ID, in input, elsewhere func() error) error {
+	for {
+		epoch, ok := r.owned.epoch(id)
+		if !ok {
+			return elsewhere()
+		}
+		err, asked := store.AskKey(ctx, r.machines, id, event(submit{Epoch: epoch, Input: in}), func(e event) (error, bool) {
+			a, ok := e.(answered)
+			return a.Err, ok
+		})
+		switch {
+		case errors.Is(asked, store.ErrClosed):
+			return ErrClosed
+		case asked != nil:
+			return asked
+		case errors.Is(err, errMoved):
+			if now, _ := r.owned.epoch(id); now != epoch {
+				continue
+			}
+			return elsewhere() // this process is giving it up
+		case errors.Is(err, errWaits):
+			return elsewhere()
+		}
+		return err
+	}
+}
+
+// send is submit for messages to a saga that exists: where it cannot be decided
+// on at once, the message is kept, unless the head refuses it.
+func (r *Runner) send(ctx context.Context, id ID, kind MessageKind, in input) error {
+	return r.submit(ctx, id, in, func() error {
+		record, found, err := r.store.Load(ctx, id)
+		if err != nil {
+			return err
+		}
+		if found {
+			h, err := loaded(record)
+			if err != nil {
+				return err
+			}
+			if refused, err := (&decider{}).refuses(&h, &in); refused {
+				return err
+			}
+		}
+		return r.post(ctx, id, kind, in.Message, &in)
+	})
+}
+
+func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID string, in *input) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return r.store.Post(ctx, Message{To: id, ID: messageID, Kind: kind, Body: body, At: Recordable(r.runtime.Now())})
+}
+
+// startElsewhere has a saga started by whoever owns it, and waits until it has
+// begun.
+func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
+	for wait, posted := 5*time.Millisecond, false; ; wait = min(2*wait, r.config.Poll) {
+		_, found, err := r.store.Load(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case found && !posted:
+			return errExists
+		case found:
+			return nil
+		case r.owned.paused(id.Type):
+			return ErrPaused
+		case !posted:
+			if err := r.post(ctx, id, StartMessage, "start", in); err != nil {
+				return err
+			}
+			posted = true
+		}
+		if err := r.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Runner) sleep(ctx context.Context, d time.Duration) error {
+	return store.Sleep(store.WithRuntime(ctx, r.runtime), d)
+}
+
+// Handle is a saga that was started.
+type Handle struct {
+	ID ID
+	// Existing tells that it was there before.
+	Existing bool
+
+	runner *Runner
+}
+
+// Wait waits until the saga has ended, in whatever process, and returns it as it
+// was then. A saga that is stuck or paused is waited for.
+func (h Handle) Wait(ctx context.Context) (Snapshot, error) { return h.runner.Wait(ctx, h.ID) }
+
+// Wait waits until a saga has ended: see [Handle.Wait].
+func (r *Runner) Wait(ctx context.Context, id ID) (Snapshot, error) {
+	id = withTenant(ctx, id)
+	for {
+		s, err := r.await(ctx, id)
+		if err != nil || s.Status.Ended() {
+			return s, err
+		}
+	}
+}
+
+// await returns a saga when it has ended, or after a while.
+func (r *Runner) await(ctx context.Context, id ID) (Snapshot, error) {
+	ended := r.runtime.NewSignal()
+	defer r.waiters.add(id, ended)()
+	s, err := r.State(ctx, id)
+	if err != nil || s.Status.Ended() {
+		return s, err
+	}
+	pause := r.config.Poll
+	if _, here := r.owned.epoch(id); here {
+		pause *= 10 // the signal comes when it ends; this is for when it moves
+	}
+	timer := r.runtime.AfterFunc(pause, ended.Fire)
+	defer timer.Stop()
+	if err := ended.Wait(ctx); err != nil {
+		return s, fmt.Errorf("wait for saga %q: %w", id, err)
+	}
+	return s, nil
+}
+
+// waiters are those who wait for the end of sagas in this process.
+type waiters struct {
+	mu sync.Mutex
+	of map[ID][]store.Signal
+}
+
+func (w *waiters) add(id ID, s store.Signal) (remove func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of == nil {
+		w.of = map[ID][]store.Signal{}
+	}
+	w.of[id] = append(w.of[id], s)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if left := slices.DeleteFunc(w.of[id], func(other store.Signal) bool { return other == s }); len(left) > 0 {
+			w.of[id] = left
+		} else {
+			delete(w.of, id)
+		}
+	}
+}
+
+func (w *waiters) ended(id ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.of[id] {
+		s.Fire()
+	}
+}
