@@ -159,9 +159,9 @@ type theatre struct {
 
 func TestUndoBeforeDo(t *testing.T) {
 	t.Parallel()
-	answer := func(a any) (struct{}, error, bool) {
+	answer := func(a any) (struct{}, bool, error) {
 		answer, ok := a.(bugs.SeatAnswer)
-		return struct{}{}, answer.Err, ok
+		return struct{}{}, ok, answer.Err
 	}
 	check(t, func(careful bool) testkit.Model[theatre, testkit.Sent, struct{}] {
 		return testkit.Model[theatre, testkit.Sent, struct{}]{
