@@ -375,7 +375,7 @@ func broke(v any) *violation {
 			return &violation{headline: text}
 		}
 	}
-	return &violation{headline: fmt.Sprintf("panic: %v", v), body: stackOf()}
+	return &violation{headline: fmt.Sprintf("panic: %v", v), body: userStack()}
 }
 
 // spot makes a move once more: it must lead to the same, and leave alone the
