@@ -157,49 +157,6 @@ func TestExploreIsTheSame(t *testing.T) {
 	})
 }
 
-func TestSymmetricIsTheSame(t *testing.T) {
-	t.Parallel()
-	type who string
-	type queue struct{ First, Second who }
-	type join struct{ Who who }
-	for _, limit := range []int{1, 2, 3} {
-		joined := reducer.Func[queue, join](func(s *queue, a join, _ reducer.Env) effect.Effect[join] {
-			switch {
-			case s.First == "":
-				s.First = a.Who
-			case s.Second == "":
-				s.Second = a.Who
-			}
-			return effect.Effect[join]{}
-		})
-		m := testkit.Model[queue, join, struct{}]{Reducer: joined, Inputs: [][]join{{{"a"}}, {{"b"}}, {{"c"}}}}
-		promise := testkit.Always("few", func(s *queue, _ *struct{}) bool {
-			n := 1
-			if s.First != "" {
-				n++
-			}
-			if s.Second != "" {
-				n++
-			}
-			return n <= limit
-		})
-		full, inFull, err := testkit.Search(m, promise)
-		require.NoError(t, err)
-		stats, failure, err := testkit.Search(m, promise, testkit.Symmetric[who]("a", "b", "c"))
-		require.NoError(t, err)
-		require.Equal(t, inFull == nil, failure == nil)
-		if failure == nil {
-			require.Less(t, stats.States, full.States)
-		} else {
-			require.Len(t, failure.Steps, len(inFull.Steps))
-		}
-		if limit == 1 {
-			_, _, err = testkit.Search(m, testkit.Symmetric[who]("a", "x"))
-			require.EqualError(t, err, "Symmetric: the model begins otherwise with x for a, a for x: its State, World, Stores or Inputs treat these values differently")
-		}
-	}
-}
-
 // What is found without being asked for.
 func TestExploreFinds(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package testkit_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,7 +55,6 @@ func TestShallowClone(t *testing.T) {
 
 func TestExploreBadInput(t *testing.T) {
 	t.Parallel()
-	type locked struct{ Mu chan int }
 	search := func(change func(*testkit.Model[lamp, any, wires]), opts ...testkit.Option) error {
 		m := lampModel(lamps, nil, 0)
 		if change != nil {
@@ -64,11 +64,6 @@ func TestExploreBadInput(t *testing.T) {
 		return err
 	}
 	type model = testkit.Model[lamp, any, wires]
-	_, _, unclonable := testkit.Search(testkit.Model[locked, int, struct{}]{
-		Reducer: reducer.Func[locked, int](func(*locked, int, reducer.Env) effect.Effect[int] { return effect.Effect[int]{} }),
-		Inputs:  [][]int{{1}},
-	})
-	require.ErrorContains(t, unclonable, "locked.Mu: chan int cannot be cloned")
 	for want, err := range map[string]error{
 		"the model has no Inputs: nothing can happen": search(func(m *model) { m.Inputs = nil }),
 		"sender 0 of Inputs has no actions":           search(func(m *model) { m.Inputs = [][]any{{}} }),
@@ -79,6 +74,17 @@ func TestExploreBadInput(t *testing.T) {
 		"testkit_test.light acts on a world of type int, the model's is testkit_test.wires": search(func(m *model) {
 			m.Answers = []testkit.Answer{testkit.On(func(*int, light) (struct{}, error) { return struct{}{}, nil })}
 		}),
+		"Commutes of testkit_test.light: it is routed to another store, and acts on no world": search(func(m *model) {
+			m.Answers = []testkit.Answer{testkit.Route(func(light) (string, any) { return "a", 1 },
+				func(any) (struct{}, bool, error) { return struct{}{}, true, nil }, testkit.Commutes())}
+		}),
+		"testkit_test.light is routed to another store, and the model has one": search(func(m *model) {
+			m.Answers = []testkit.Answer{testkit.Route(func(light) (string, any) { return "a", 1 },
+				func(any) (struct{}, bool, error) { return struct{}{}, true, nil })}
+		}),
+		"Fails of testkit_test.light: nil error":               search(func(m *model) { *m = lampModel(lamps, []testkit.AnswerOption{testkit.Fails(nil)}, 0) }),
+		"answer 0 is the zero value, make it with On or Route": search(func(m *model) { m.Answers = make([]testkit.Answer, 1) }),
+		"an input is nil": search(func(m *model) { m.Inputs = [][]any{{nil}} }),
 		"Crashes needs Model.Recover, which says with what a process starts again": search(nil, testkit.Crashes(1)),
 		"Crashes is -1, want 0 to 255":                                             search(nil, testkit.Crashes(-1)),
 		"MaxStates is 0, want at least 1":                                          search(nil, testkit.MaxStates(0)),
@@ -90,6 +96,47 @@ func TestExploreBadInput(t *testing.T) {
 	} {
 		require.EqualError(t, err, want)
 	}
+}
+
+// What cannot be copied or compared is refused, by the name of its field.
+func TestModelOfWhatCannotBeCopied(t *testing.T) {
+	t.Parallel()
+	type (
+		callback struct{ F func() }
+		guarded  struct {
+			N    int
+			Deep struct{ Mu sync.Mutex }
+		}
+		wide struct{ V any }
+	)
+	_, _, err := testkit.Search(testkit.Model[guarded, int, int]{Reducer: idle[guarded, int](), Inputs: [][]int{{1}}})
+	require.EqualError(t, err, "guarded.Deep.Mu: sync.Mutex cannot be cloned: keep locks, funcs and channels out of a state, or give guarded a Clone() method")
+	_, _, err = testkit.Search(testkit.Model[int, int, callback]{Reducer: idle[int, int](), Inputs: [][]int{{1}}})
+	require.EqualError(t, err, "callback.F: func() cannot be cloned: keep locks, funcs and channels out of a world, or give callback a Clone() method")
+	_, _, err = testkit.Search(testkit.Model[int, callback, int]{Reducer: idle[int, callback](), Inputs: [][]callback{{{func() {}}}}})
+	require.EqualError(t, err, "action.F: func() cannot be cloned: keep locks, funcs and channels out of an action, or give callback a Clone() method")
+	_, _, err = testkit.Search(testkit.Model[copiedFunc, int, int]{Reducer: idle[copiedFunc, int](), Inputs: [][]int{{1}}})
+	require.EqualError(t, err, "copiedFunc.F: func() cannot be hashed: functions cannot be compared")
+	// What an interface holds shows only when it is there.
+	_, failure, err := testkit.Search(testkit.Model[wide, int, int]{
+		Reducer: reducer.Func[wide, int](func(s *wide, _ int, _ reducer.Env) effect.Effect[int] {
+			s.V = make(chan int)
+			return effect.Effect[int]{}
+		}),
+		Inputs: [][]int{{1}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "wide.V.(chan int): chan int cannot be hashed: a channel is equal to itself only", failure.Headline)
+	require.Len(t, failure.Steps, 1)
+}
+
+// copiedFunc can be copied, and not compared.
+type copiedFunc struct{ F func() }
+
+func (c copiedFunc) Clone() copiedFunc { return c }
+
+func idle[S, A any]() reducer.Func[S, A] {
+	return func(*S, A, reducer.Env) effect.Effect[A] { return effect.Effect[A]{} }
 }
 
 func TestUnusedAnswer(t *testing.T) {
