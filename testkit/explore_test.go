@@ -313,6 +313,28 @@ func TestExploreWithTheClock(t *testing.T) {
 	require.Nil(t, failure)
 }
 
+// What Commutes leaves out is the moment in which the world knows what the state
+// does not. Only a promise that holds one against the other would see it.
+func TestCommutesLeavesOut(t *testing.T) {
+	t.Parallel()
+	m := lampModel(lamps, []testkit.AnswerOption{testkit.Commutes()}, 0, 1)
+	for name, row := range map[string]struct {
+		promise testkit.Option
+		sees    bool
+	}{
+		"state": {testkit.Always("state", func(s *lamp, _ *wires) bool { return !(s.On[0] && s.On[1]) }), true},
+		"world": {testkit.Always("world", func(_ *lamp, w *wires) bool { return w.Lit[0]+w.Lit[1] < 2 }), true},
+		"both":  {testkit.Always("both", func(s *lamp, w *wires) bool { return s.On[0] == (w.Lit[0] > 0) }), false},
+	} {
+		_, failure, err := testkit.Search(m, row.promise)
+		require.NoError(t, err)
+		require.Equal(t, row.sees, failure != nil, name)
+		_, failure, err = testkit.Search(m, row.promise, testkit.NoReduction())
+		require.NoError(t, err)
+		require.NotNil(t, failure, name)
+	}
+}
+
 // Timers fire in the order of their deadlines, unless told otherwise.
 func TestTimers(t *testing.T) {
 	t.Parallel()
