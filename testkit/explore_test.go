@@ -135,7 +135,7 @@ func TestExploreIsTheSame(t *testing.T) {
 		search := func(opts ...testkit.Option) (testkit.Stats, *testkit.Failure) {
 			stats, failure, err := testkit.Search(lampModel(r, []testkit.AnswerOption{testkit.Commutes(), testkit.Fails(errFuse)}, 0, 1),
 				append(opts, testkit.Always("few actions", func(s *lamp, _ *wires) bool { return s.Count < limit }),
-					testkit.Failures(1), testkit.LostReplies(1), testkit.Duplicates(1), testkit.MaxStates(3000), testkit.MaxDepth(9))...)
+					testkit.Failures(1), testkit.LostReplies(1), testkit.Duplicates(1), testkit.MaxStates(700), testkit.MaxDepth(9))...)
 			require.NoError(rt, err)
 			return stats, failure
 		}

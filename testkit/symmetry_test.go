@@ -156,7 +156,7 @@ func TestSymmetricIsTheSame(t *testing.T) {
 				testkit.Finally("the first is in", func(s *clubhouse, d *doorman) bool {
 					return s.Club.First == "" || d.Seen[s.Club.First] > 0 || len(d.Seen) == 0
 				}),
-				testkit.Crashes(1), testkit.Duplicates(1), testkit.MaxStates(700))...)
+				testkit.Crashes(1), testkit.Duplicates(1), testkit.MaxStates(300))...)
 			require.NoError(rt, err)
 			return stats, failure
 		}
