@@ -26,8 +26,8 @@ test: ## Run every test
 	$(GO) test ./...
 
 .PHONY: race
-race: ## Run every test under the race detector
-	$(GO) test -race ./...
+race: ## Run every test under the race detector, large explorations in short form
+	$(GO) test -race -short -timeout 20m ./...
 
 .PHONY: vet
 vet: ## Run go vet

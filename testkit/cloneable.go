@@ -35,12 +35,19 @@ func uncloneable(root string, v reflect.Value) *trouble {
 	if !v.IsValid() || plain(v.Type()) {
 		return nil
 	}
-	if t := badType(root, v.Type(), map[reflect.Type]bool{}); t != nil {
-		return t
+	if _, sound := soundTypes.Load(v.Type()); !sound {
+		if t := badType(root, v.Type(), map[reflect.Type]bool{}); t != nil {
+			return t
+		}
+		soundTypes.Store(v.Type(), true)
 	}
 	s := search{seen: map[visit]bool{}}
 	return s.value(root, v)
 }
+
+// soundTypes remembers what badType has found nothing in: clones are made for each
+// step of an exploration.
+var soundTypes sync.Map
 
 // visit is memory that has been looked at: a pointer, a map, or n elements of a
 // slice.

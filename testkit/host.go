@@ -225,11 +225,13 @@ func (p *hosted[S, CS, CA]) runs(id engine.TaskID, attempt int) bool {
 }
 
 func (p *hosted[S, CS, CA]) receive(x *exchange, action any) {
+	defer p.tellPanic(x)
 	p.engine.Receive(unshared(action).(CA), engine.Cause{}) //nolint:forcetypeassert // checked before
 	p.drain(x)
 }
 
 func (p *hosted[S, CS, CA]) settle(x *exchange, id engine.TaskID, attempt int, value any, err error) {
+	defer p.tellPanic(x)
 	t, ok := p.engine.Lookup(id)
 	if !ok {
 		return
@@ -244,6 +246,7 @@ func (p *hosted[S, CS, CA]) settle(x *exchange, id engine.TaskID, attempt int, v
 }
 
 func (p *hosted[S, CS, CA]) fire(x *exchange, id engine.TaskID) {
+	defer p.tellPanic(x)
 	p.engine.Fire(id)
 	p.engine.Rewrite(ownAction[CA])
 	p.drain(x)
@@ -284,6 +287,18 @@ func (p *hosted[S, CS, CA]) drain(x *exchange) {
 			x.reduced(p.host.index, step.Seq, root, step.Action)
 		}
 		p.commands(x)
+	}
+}
+
+// tellPanic tells what a panic interrupted, if the step is told of.
+func (p *hosted[S, CS, CA]) tellPanic(x *exchange) {
+	if x.trace == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		doing, action := p.engine.Doing()
+		x.trace.panicked(p.host.name, doing, action)
+		panic(v)
 	}
 }
 

@@ -81,7 +81,7 @@ type handler struct {
 	// route gives the store a request goes to, and the action it is there.
 	route func(request any) (store string, action any)
 	// match takes the answer out of an action of that store.
-	match func(action any) (value any, err error, ok bool)
+	match func(action any) (value any, ok bool, err error)
 
 	fails    []error
 	reads    bool
@@ -126,10 +126,10 @@ func On[W any, Q effect.Request[R], R any](f func(world *W, q Q) (R, error), opt
 }
 
 // Route answers requests of type Q by another store of the model: to says which,
-// and with which action; answer takes the result out of an action that this one
-// caused there, as the match of store.Ask does. What can happen to a request
+// and with which action; answer takes the result, or its error, out of an action
+// that this one caused there, as the match of store.Ask does. What can happen to a request
 // that [On] answers can happen to this one.
-func Route[Q effect.Request[R], R, A any](to func(Q) (store string, action A), answer func(A) (value R, err error, ok bool), opts ...AnswerOption) Answer {
+func Route[Q effect.Request[R], R, A any](to func(Q) (store string, action A), answer func(A) (value R, ok bool, err error), opts ...AnswerOption) Answer {
 	h := &handler{request: reflect.TypeFor[Q](), zero: *new(R)}
 	if to == nil || answer == nil {
 		h.trouble = fmt.Sprintf("Route[%s]: nil function", h.request)
@@ -138,16 +138,16 @@ func Route[Q effect.Request[R], R, A any](to func(Q) (store string, action A), a
 		store, action := to(request.(Q)) //nolint:forcetypeassert // looked up by its type
 		return store, action
 	}
-	h.match = func(action any) (any, error, bool) {
+	h.match = func(action any) (any, bool, error) {
 		a, ok := action.(A)
 		if !ok {
-			return nil, nil, false
+			return nil, false, nil
 		}
-		value, err, ok := answer(a)
+		value, ok, err := answer(a)
 		if err != nil {
-			return nil, err, ok
+			return nil, ok, err
 		}
-		return value, nil, ok
+		return value, ok, nil
 	}
 	for _, o := range opts {
 		o(h)
@@ -174,9 +174,12 @@ func ReadOnly() AnswerOption { return func(h *handler) { h.reads = true } }
 
 // Commutes tells that what a request does to the world can be exchanged with
 // what any other does: both orders leave the same world and give the same
-// answers. Then nothing is lost if it acts just when its answer arrives, or
-// after its caller has given up, and the moments between are left out. The claim
-// is checked on the way, wherever two requests wait at once.
+// answers. Then it acts just when its answer arrives, or after its caller has
+// given up, and the moments between are left out: those in which the world knows
+// already what the state does not. An Always or a Sometimes that holds the one
+// against the other does not see them; one of the state alone or of the world
+// alone misses nothing, nor does Finally. The claim is checked on the way,
+// wherever two requests wait at once.
 func Commutes() AnswerOption { return func(h *handler) { h.commutes = true } }
 
 var (

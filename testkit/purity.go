@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -40,12 +40,40 @@ func (c *caught) String() string { return fmt.Sprintf("panic: %v\n\n%s", c.value
 func catch(f func()) (c *caught) {
 	defer func() {
 		if v := recover(); v != nil {
-			c = &caught{v, strings.TrimSpace(string(debug.Stack()))}
+			c = &caught{v, userStack()}
 		}
 	}()
 	f()
 	return nil
 }
+
+// userStack are the calls of the user's code that led to the panic being
+// recovered, innermost first.
+func userStack() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	var b strings.Builder
+	for panicked := false; ; {
+		f, more := frames.Next()
+		path, inside := strings.CutPrefix(f.Function, ownPath+"/")
+		ours := inside && slices.Contains([]string{"effect", "internal", "reducer", "testkit"}, strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '.' })[0])
+		switch {
+		case f.Function == "runtime.gopanic":
+			panicked = true
+		case strings.HasPrefix(f.Function, "runtime.") || !panicked:
+		case ours && b.Len() > 0, strings.HasPrefix(f.Function, "testing."):
+			return strings.TrimRight(b.String(), "\n")
+		default:
+			fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
+		}
+		if !more {
+			return strings.TrimRight(b.String(), "\n")
+		}
+	}
+}
+
+// ownPath is the path of this module.
+var ownPath = strings.TrimSuffix(reflect.TypeFor[T]().PkgPath(), "/testkit")
 
 // recorder is the reducer that the engine is given: it keeps what each step
 // started from.

@@ -36,6 +36,7 @@ type exploration[S, W any] struct {
 type violation struct {
 	headline string
 	body     string
+	restless bool // what is broken is that a model has not come to rest
 }
 
 // found is what one move leads to.
@@ -46,6 +47,7 @@ type found[W any] struct {
 	index  uint32 // if known
 	sit    *situation[W]
 	broken *violation
+	here   bool   // it is broken before the move
 	meets  uint64 // which Sometimes hold
 	rest   bool
 }
@@ -115,6 +117,9 @@ func (s *exploration[S, W]) run() (broken *violation, path []move) {
 			for i, sit := range block {
 				for j := range results[i] {
 					f := &results[i][j]
+					if f.here {
+						return f.broken, s.path(sit.index)
+					}
 					s.stats.Transitions++
 					if f.broken != nil {
 						return f.broken, append(s.path(sit.index), f.move)
@@ -237,14 +242,14 @@ func (w *worker[S, W]) expand(sit *situation[W], results []found[W]) []found[W] 
 	spot := sit.index < spotted
 	var before uint64
 	if spot {
-		before = sys.hash(sit)
+		before = sys.checksum(sit)
 	}
 	if broken := w.commutes(sit); broken != nil {
-		return append(results, found[W]{broken: broken, move: w.buf[0]})
+		return append(results, found[W]{broken: broken, here: true})
 	}
 	for i, m := range w.buf {
 		to := sit
-		if spot || i < len(w.buf)-1 {
+		if spot || i < len(w.buf)-1 || !sys.inPlace {
 			to = w.take()
 			sys.copyTo(to, sit)
 		}
@@ -370,14 +375,14 @@ func broke(v any) *violation {
 			return &violation{headline: text}
 		}
 	}
-	return &violation{headline: fmt.Sprintf("panic: %v", v), body: stackOf()}
+	return &violation{headline: fmt.Sprintf("panic: %v", v), body: userStack()}
 }
 
 // spot makes a move once more: it must lead to the same, and leave alone the
 // situation that it was copied from.
 func (w *worker[S, W]) spot(sit *situation[W], m move, before uint64, f *found[W]) *violation {
 	sys := w.search.sys
-	if sys.hash(sit) != before {
+	if sys.checksum(sit) != before {
 		return &violation{
 			headline: "a step changed a state that it was given a copy of",
 			body: "Two copies share a slice, map or pointer: the method Clone of the state or the world is not deep, " +
@@ -441,57 +446,6 @@ func (sys *system[S, W]) exchanged(sit *situation[W], f, g *flight) (broken *vio
 		}
 	}
 	return nil
-}
-
-// livelock looks for a state from which none at rest can be reached without a
-// fault.
-func (s *exploration[S, W]) livelock() (*violation, []move) {
-	if s.sys.settings.endless {
-		return nil, nil
-	}
-	n := len(s.parents)
-	starts := make([]uint32, n+1)
-	for _, to := range s.edges {
-		starts[to+1]++
-	}
-	for i := range n {
-		starts[i+1] += starts[i]
-	}
-	froms := make([]uint32, len(s.edges))
-	fill := slices.Clone(starts)
-	begin := 0
-	for from, end := range s.edgeEnds {
-		for _, to := range s.edges[begin:end] {
-			froms[fill[to]] = uint32(from) //nolint:gosec // bounded by MaxStates
-			fill[to]++
-		}
-		begin = end
-	}
-	ends := make([]bool, n)
-	var todo []uint32
-	for i, rest := range s.rest {
-		if rest {
-			ends[i] = true
-			todo = append(todo, uint32(i)) //nolint:gosec // bounded by MaxStates
-		}
-	}
-	for len(todo) > 0 {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		for _, from := range froms[starts[at]:starts[at+1]] {
-			if !ends[from] {
-				ends[from] = true
-				todo = append(todo, from)
-			}
-		}
-	}
-	if i := slices.Index(ends, false); i >= 0 {
-		return &violation{
-			headline: "livelock: from here on there is always something left to do, whatever happens",
-			body:     "If that is meant, as with a timer that always sets another, say testkit.Endless.",
-		}, s.path(uint32(i)) //nolint:gosec // bounded by MaxStates
-	}
-	return nil, nil
 }
 
 // bytesPerState is what a state costs once it has been explored.

@@ -238,6 +238,8 @@ func (sys *system[S, W]) takeAnswers(answers []Answer) error {
 			return modelError(a.h.trouble)
 		case a.h.world != nil && a.h.world != reflect.TypeFor[W]():
 			return modelError(fmt.Sprintf("%s acts on a world of type %s, the model's is %s", a.h.request, a.h.world, reflect.TypeFor[W]()))
+		case a.h.route != nil && a.h.commutes:
+			return modelError(fmt.Sprintf("Commutes of %s: it is routed to another store, and acts on no world", a.h.request))
 		case a.h.route != nil && !sys.several:
 			return modelError(fmt.Sprintf("%s is routed to another store, and the model has one", a.h.request))
 		}

@@ -261,7 +261,7 @@ func (sys *system[S, W]) answered(sit *situation[W], part int, root uint64, acti
 		if f.phase != delivered || int(f.to) != part || f.root != root {
 			continue
 		}
-		if value, err, ok := sys.answers[f.answer].match(action); ok {
+		if value, ok, err := sys.answers[f.answer].match(action); ok {
 			f.done(unshared(value), err)
 		}
 	}
@@ -362,11 +362,11 @@ func (sys *system[S, W]) label(sit *situation[W], m move) string {
 	q := sys.prefix(f.part) + show(f.request)
 	switch m.kind { //nolint:exhaustive // the rest is above
 	case actCall:
-		return q + " is done, its answer on the way"
+		return q + isDone
 	case deliverCall:
 		return q + " is delivered"
 	case answerLands:
-		return q + ": the answer arrives"
+		return q + arrives
 	case failCall:
 		return q + " fails: " + sys.answers[f.answer].fails[m.b].Error()
 	case actLate:
@@ -378,8 +378,15 @@ func (sys *system[S, W]) label(sit *situation[W], m move) string {
 	case repeatCall:
 		return q + " is sent twice"
 	}
-	return q + " is answered"
+	return q + isAnswered
 }
+
+// isDone and arrives say in two steps what isAnswered says in one.
+const (
+	isAnswered = " is answered"
+	isDone     = " is done, its answer on the way"
+	arrives    = ": the answer arrives"
+)
 
 // labels are those of all moves; the same ones are numbered.
 func (sys *system[S, W]) labels(sit *situation[W], moves []move) []string {

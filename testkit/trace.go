@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -49,6 +48,17 @@ func (t *tracer) reduced(store string, action, before, after any) {
 	}
 	t.note("reduce  %s%s", where, show(action))
 	t.changes(where, before, after)
+}
+
+// panicked is told what a store was doing, and with which action if any.
+func (t *tracer) panicked(store, doing string, action any) {
+	if action != nil {
+		doing += " " + show(action)
+	}
+	if t.several {
+		doing = store + ": " + doing
+	}
+	t.note("panic   %s", doing)
 }
 
 func (t *tracer) changes(where string, before, after any) {
@@ -234,7 +244,11 @@ func (f *Failure) report(test string, stats *Stats) string {
 }
 
 func (f *Failure) writeTrace(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s that lead to it%s:\n", plural(len(f.trace), "step"), f.how)
+	lead := "lead"
+	if len(f.trace) == 1 {
+		lead = "leads"
+	}
+	fmt.Fprintf(b, "\n%s that %s to it%s:\n", plural(len(f.trace), "step"), lead, f.how)
 	for i, step := range f.trace {
 		fmt.Fprintf(b, "\n%3d. %s\n", i+1, step.label)
 		for _, note := range step.notes {
@@ -294,8 +308,6 @@ func keep(t T, text string) {
 	}
 	t.Logf("testkit: the report is in %s", file)
 }
-
-func stackOf() string { return strings.TrimSpace(string(debug.Stack())) }
 
 func isError(err, target error) bool { return errors.Is(err, target) }
 

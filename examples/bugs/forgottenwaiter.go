@@ -6,9 +6,12 @@ import (
 )
 
 // ForgottenWaiter holds a command until its data is loaded. When it cannot be
-// loaded nobody tells the command: who asked waits until he gives up.
+// loaded nobody tells the command: who asked waits until he gives up. In
+// production: while the database is down requests hang instead of failing, and
+// every one of them keeps a connection; a shutdown waits for them, too.
 //
-// Careful resumes the command with the failure.
+// Careful resumes the command with the failure. Every path out of a wait resumes
+// what waits: this is the one that tests leave out.
 type ForgottenWaiter struct{ Careful bool }
 
 // Account is the state of ForgottenWaiter.

@@ -22,7 +22,7 @@ type LateCharge struct{ Careful bool }
 // Order is the state of LateCharge, DoubleCharge and StuckAfterRestart.
 type Order struct {
 	Phase    OrderPhase
-	Attempts int
+	Attempts int // of DoubleCharge
 }
 
 // OrderPhase is how far an order has come.
@@ -75,6 +75,9 @@ func refund() effect.Effect[any] {
 func (r LateCharge) Reduce(o *Order, action any, _ reducer.Env) effect.Effect[any] {
 	switch a := action.(type) {
 	case Place:
+		if o.Phase != New {
+			return fx.None()
+		}
 		o.Phase = Paying
 		return charge(1, effect.Timeout(10*time.Second))
 	case Charged:
@@ -87,6 +90,9 @@ func (r LateCharge) Reduce(o *Order, action any, _ reducer.Env) effect.Effect[an
 			o.Phase = Failed
 		}
 	case Refunded:
+		if a.Err != nil {
+			return refund()
+		}
 		o.Phase = Failed
 	}
 	return fx.None()

@@ -6,10 +6,13 @@ import (
 )
 
 // StaleSearch searches for what is typed, letter by letter, and shows what comes
-// back. What comes back last need not be the answer to what was typed last.
+// back. What comes back last need not be the answer to what was typed last. In
+// production: results that do not fit the text above them, on slow connections,
+// and gone as soon as one more letter is typed.
 //
 // Careful lets the search for the new text end the one for the old: a key with
-// the policy Latest.
+// the policy Latest. What has been ended is never reduced, so nothing else has to
+// be compared when a result comes.
 type StaleSearch struct{ Careful bool }
 
 // Box is the state of StaleSearch.

@@ -10,7 +10,8 @@ import (
 
 // UndoBeforeDo is a seat that is held and released by a [Booking]. A hold that
 // was given up may arrive after its release: then the seat is held by nobody's
-// booking, for ever.
+// booking, for ever. In production: an event that is sold out, with empty seats
+// in it, and more of them the slower the network was.
 //
 // Careful remembers the release, and refuses the hold that comes after it: a
 // tombstone.
@@ -47,17 +48,18 @@ func (r UndoBeforeDo) Reduce(s *Seat, action any, _ reducer.Env) effect.Effect[a
 	return fx.None()
 }
 
-// Booking is the parent of UndoBeforeDo: it holds the seat, and releases it when
-// it has no answer in time.
-type Booking struct{ Booked, Over bool }
+// Booking holds the seat of UndoBeforeDo, and releases it when it has no answer
+// in time. It is the same with and without the mistake: nothing it could do
+// keeps a hold that is on its way from arriving.
+type Booking struct{ Begun, Booked, Over bool }
 
 type (
 	// Book begins a booking.
 	Book struct{}
 	// SeatHeld tells what became of the hold.
 	SeatHeld struct{ Err error }
-	// SeatReleased tells that the seat is released.
-	SeatReleased struct{}
+	// SeatReleased tells what became of the release.
+	SeatReleased struct{ Err error }
 )
 
 // HoldSeat asks the seat to be held.
@@ -79,15 +81,26 @@ type Booker struct{}
 func (Booker) Reduce(b *Booking, action any, _ reducer.Env) effect.Effect[any] {
 	switch a := action.(type) {
 	case Book:
+		if b.Begun {
+			return fx.None()
+		}
+		b.Begun = true
 		return effect.Do(HoldSeat{}, func(r effect.Result[struct{}]) any { return SeatHeld{r.Err} }, effect.Timeout(10*time.Second))
 	case SeatHeld:
 		if a.Err == nil {
 			b.Booked, b.Over = true, true
 			return fx.None()
 		}
-		return effect.Do(ReleaseSeat{}, func(effect.Result[struct{}]) any { return SeatReleased{} })
+		return release()
 	case SeatReleased:
+		if a.Err != nil {
+			return release()
+		}
 		b.Over = true
 	}
 	return fx.None()
+}
+
+func release() effect.Effect[any] {
+	return effect.Do(ReleaseSeat{}, func(r effect.Result[struct{}]) any { return SeatReleased{r.Err} })
 }

@@ -150,9 +150,9 @@ func saleOf(n int, declines bool, inputs ...[]testkit.Sent) testkit.Model[box, t
 		Inputs: inputs,
 		Answers: []testkit.Answer{
 			testkit.Route(func(q reservation.HoldSeats) (string, inventory.Action) { return "section", inventory.Hold(q) },
-				func(a inventory.Action) (reservation.SeatsWereHeld, error, bool) {
+				func(a inventory.Action) (reservation.SeatsWereHeld, bool, error) {
 					held, _ := a.(inventory.Held)
-					return reservation.SeatsWereHeld{Seats: held.Seats, Price: held.Price}, rejected(a), isAnswer(a)
+					return reservation.SeatsWereHeld{Seats: held.Seats, Price: held.Price}, isAnswer(a), rejected(a)
 				}),
 			testkit.Route(func(q reservation.ConfirmSeats) (string, inventory.Action) { return "section", inventory.Confirm(q) }, done),
 			testkit.Route(func(q reservation.ReleaseSeats) (string, inventory.Action) { return "section", inventory.Release(q) }, done),
@@ -161,9 +161,9 @@ func saleOf(n int, declines bool, inputs ...[]testkit.Sent) testkit.Model[box, t
 			}, charged),
 			testkit.Route(func(q reservation.Refund) (string, payment.Action) {
 				return "payment " + string(q.Reservation), payment.Refund{Payment: q.Reservation}
-			}, func(a payment.Action) (ticket.Money, error, bool) {
+			}, func(a payment.Action) (ticket.Money, bool, error) {
 				refunded, ok := a.(payment.Refunded)
-				return refunded.Amount, nil, ok
+				return refunded.Amount, ok, nil
 			}),
 			testkit.On((*outside).issue),
 			testkit.On((*outside).load, testkit.ReadOnly()),
@@ -205,21 +205,21 @@ func rejected(a inventory.Action) error {
 	return nil
 }
 
-func done(a inventory.Action) (struct{}, error, bool) { return struct{}{}, rejected(a), isAnswer(a) }
+func done(a inventory.Action) (struct{}, bool, error) { return struct{}{}, isAnswer(a), rejected(a) }
 
-func charged(a payment.Action) (struct{}, error, bool) {
+func charged(a payment.Action) (struct{}, bool, error) {
 	switch a := a.(type) {
 	case payment.Charged:
-		return struct{}{}, nil, true
+		return struct{}{}, true, nil
 	case payment.Refused:
 		if a.Reason == payment.Declined {
-			return struct{}{}, &ticket.RejectionError{Reason: a.Reason}, true
+			return struct{}{}, true, &ticket.RejectionError{Reason: a.Reason}
 		}
-		return struct{}{}, fmt.Errorf("charge: %s", a.Reason), true
+		return struct{}{}, true, fmt.Errorf("charge: %s", a.Reason)
 	case payment.Refunded:
-		return struct{}{}, errors.New("charge: unexpected answer"), true
+		return struct{}{}, true, errors.New("charge: unexpected answer")
 	}
-	return struct{}{}, nil, false
+	return struct{}{}, false, nil
 }
 
 func starts(i int) testkit.Sent {
