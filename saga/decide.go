@@ -39,6 +39,8 @@ type input struct {
 	Reason string `json:"reason,omitempty"`
 	Actor  string `json:"actor,omitempty"`
 	Meta   *meta  `json:"meta,omitempty"`
+	// Token tells apart the starts that other processes have asked for.
+	Token string `json:"token,omitempty"`
 
 	// What follows is of this process.
 	position int64  // in the inbox
@@ -65,6 +67,9 @@ type decision struct {
 	// answer is what the sender is told, once it is committed if it is to be.
 	answer error
 }
+
+// stuckKind is the kind of the entry of a decision that could not be made.
+const stuckKind = "stuck"
 
 // errExists answers a start of a saga that is there.
 var errExists = errors.New("saga exists")
@@ -551,7 +556,7 @@ func (t *draft) decision(answer error) decision {
 // stick leaves the saga as it was before the input, which is parked, and waits
 // for an operator.
 func (d *decider) stick(h *head, in *input, failed *draft) decision {
-	t := &draft{decider: d, next: h.next(failed.now), kind: "stuck", now: failed.now}
+	t := &draft{decider: d, next: h.next(failed.now), kind: stuckKind, now: failed.now}
 	r, w := &t.next.Record, &t.next.Work
 	if r.Sequence == 1 {
 		r.Status, r.Started, r.Schema, w.Meta = Running, t.now, d.kind.schema, in.Meta
@@ -590,7 +595,7 @@ func hashState(state []byte) string {
 func copyAttempts(to, from []call) {
 	for i := range to {
 		if j := indexCall(from, to[i].ID); j >= 0 {
-			to[i].Attempts, to[i].Error = from[j].Attempts, from[j].Error
+			to[i].Attempts, to[i].Error, to[i].Next = from[j].Attempts, from[j].Error, time.Time{}
 		}
 	}
 }

@@ -55,6 +55,8 @@ func (Charge) Returns(struct{})       {}
 func (Refund) Returns(struct{})       {}
 func (ConfirmSeats) Returns(struct{}) {}
 
+var errDeclined = errors.New("card declined")
+
 var fx saga.Of[Action]
 
 // Reserver decides about one reservation.
@@ -124,7 +126,7 @@ func Example() {
 		}),
 		effect.Handle(func(ctx context.Context, q Charge) (struct{}, error) {
 			fmt.Println("charge", q.Cents, "under", saga.EffectID(ctx))
-			return struct{}{}, saga.Rejected(errors.New("card declined"))
+			return struct{}{}, saga.Rejected(errDeclined)
 		}),
 		effect.Handle(func(context.Context, Refund) (struct{}, error) { return struct{}{}, nil }),
 		effect.Handle(func(context.Context, ConfirmSeats) (struct{}, error) { return struct{}{}, nil }),

@@ -35,7 +35,7 @@ func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {
 	}
 	record, kind := &q.Change.Record, q.Change.Entry.Kind
 	r.config.Hooks.Decided(record.ID, kind, record.Status, record.Sequence)
-	if kind == "stuck" {
+	if kind == stuckKind {
 		trace := ""
 		if h, err := loaded(*record); err == nil {
 			trace = h.Work.Trace

@@ -32,7 +32,8 @@ type Runner struct {
 	handlers  map[reflect.Type]*tree.Handler
 	machines  *store.Keyed[ID, machine, event]
 	committer *committer
-	busy      atomic.Int64 // effects at work
+	busy      atomic.Int64  // effects at work
+	tokens    atomic.Uint64 // drawn
 	closed    atomic.Bool
 
 	owned   ownership
@@ -258,15 +259,16 @@ func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID st
 // startElsewhere has a saga started by whoever owns it, and waits until it has
 // begun.
 func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
+	in.Token = fmt.Sprintf("%s/%d", r.config.Worker, r.tokens.Add(1))
 	for wait, posted := 5*time.Millisecond, false; ; wait = min(2*wait, r.config.Poll) {
-		_, found, err := r.store.Load(ctx, id)
+		record, found, err := r.store.Load(ctx, id)
 		switch {
 		case err != nil:
 			return err
 		case found && !posted:
 			return errExists
 		case found:
-			return nil
+			return r.begunBy(ctx, &record, in)
 		case r.owned.paused(id.Type):
 			return ErrPaused
 		case !posted:
@@ -279,6 +281,27 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 			return err
 		}
 	}
+}
+
+// begunBy tells whether a saga has begun with this very start.
+func (r *Runner) begunBy(ctx context.Context, record *Record, in *input) error {
+	entries, err := r.store.History(ctx, record.ID, 0, 1)
+	if err != nil {
+		return err
+	}
+	var first told
+	if len(entries) == 1 {
+		if err := json.Unmarshal(entries[0].Data, &first); err != nil {
+			return err
+		}
+	}
+	switch {
+	case first.Input == nil || first.Input.Token != in.Token:
+		return errExists
+	case entries[0].Kind == stuckKind:
+		return &StuckError{ID: record.ID, Reason: first.Reason}
+	}
+	return nil
 }
 
 func (r *Runner) sleep(ctx context.Context, d time.Duration) error {

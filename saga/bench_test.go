@@ -1,0 +1,78 @@
+package saga_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/saga/memory"
+)
+
+// quiet are handlers that do nothing; with decline the card is declined.
+func quiet(decline bool) []effect.Handler {
+	return []effect.Handler{
+		effect.Handle(func(context.Context, HoldSeats) ([]string, error) { return []string{"A1", "A2"}, nil }),
+		effect.Handle(func(context.Context, ReleaseSeats) (struct{}, error) { return struct{}{}, nil }),
+		effect.Handle(func(context.Context, Charge) (struct{}, error) {
+			if decline {
+				return struct{}{}, saga.Rejected(errDeclined)
+			}
+			return struct{}{}, nil
+		}),
+		effect.Handle(func(context.Context, Refund) (struct{}, error) { return struct{}{}, nil }),
+		effect.Handle(func(context.Context, ConfirmSeats) (struct{}, error) { return struct{}{}, nil }),
+	}
+}
+
+// BenchmarkSaga runs sagas of three steps over the home in memory, from the start
+// to the end: reserve, charge, confirm; or reserve, charge (declined), release.
+func BenchmarkSaga(b *testing.B) {
+	for _, way := range []string{"happy", "compensated"} {
+		for _, clients := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("%s/clients=%d", way, clients), func(b *testing.B) {
+				runner, err := saga.New(memory.New(memory.Config{}), saga.Config{Handlers: quiet(way != "happy")}, Reservation)
+				require.NoError(b, err)
+				ended := make(chan error, 1)
+				go func() { ended <- runner.Run(context.Background()) }()
+				_, err = runner.Start(b.Context(), Reservation.ID("first"), Reserve{Quantity: 2})
+				require.NoError(b, err)
+				var n atomic.Int64
+				b.ReportAllocs()
+				b.ResetTimer()
+				done := make(chan error, clients)
+				for range clients {
+					go func() {
+						for {
+							i := n.Add(1)
+							if i > int64(b.N) {
+								done <- nil
+								return
+							}
+							h, err := runner.Start(context.Background(), Reservation.ID(strconv.FormatInt(i, 10)), Reserve{Quantity: 2})
+							if err == nil {
+								_, err = h.Wait(context.Background())
+							}
+							if err != nil {
+								done <- err
+								return
+							}
+						}
+					}()
+				}
+				for range clients {
+					require.NoError(b, <-done)
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sagas/s")
+				b.StopTimer()
+				require.NoError(b, runner.Shutdown(context.Background()))
+				require.NoError(b, <-ended)
+			})
+		}
+	}
+}
