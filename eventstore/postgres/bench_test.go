@@ -47,7 +47,7 @@ func newArenaOn(b *testing.B, server *postgrestest.Server, conns int32) *arena {
 	db.Exec(b, `SELECT 1`)
 	cfg := db.Config(b)
 	cfg.MaxConns = conns
-	plain, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	plain, err := pgxpool.NewWithConfig(b.Context(), cfg)
 	require.NoError(b, err)
 	b.Cleanup(plain.Close)
 	_, err = plain.Exec(b.Context(), `CREATE TABLE plain (LIKE rondo.events INCLUDING ALL)`)

@@ -138,8 +138,8 @@ func TestGateModel(t *testing.T) {
 					n += len(batch)
 				}
 				require.Equal(t, n, g.inFlight)
-				require.Equal(t, len(waiting), len(g.queue))
-				require.Equal(t, len(busy()), len(g.busy))
+				require.Len(t, g.queue, len(waiting))
+				require.Len(t, g.busy, len(busy()))
 				for _, r := range waiting {
 					require.False(t, ended(r))
 				}

@@ -180,10 +180,12 @@ func TestOthersDelayNothing(t *testing.T) {
 		require.NoError(t, err, c.sql)
 	}
 	sub := subscribe(t.Context(), t, s, 0)
+	soon, cancel := context.WithTimeout(t.Context(), waitAtMost)
+	defer cancel()
 	for range 3 {
 		done, err := s.Append(t.Context(), one("a"))
 		require.NoError(t, err)
-		head, err := s.Head(t.Context())
+		head, err := s.Head(soon)
 		require.NoError(t, err)
 		require.Equal(t, done[0].Position, head)
 		sub.want(done[0].Position)

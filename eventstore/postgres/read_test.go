@@ -61,11 +61,10 @@ func TestPagesAreBounded(t *testing.T) {
 }
 
 // Reading holds a page, not the log.
-func TestReadingIsFlat(t *testing.T) {
+func TestReadingIsFlat(t *testing.T) { //nolint:paralleltest // it looks at the memory of the process
 	if testing.Short() {
 		t.Skip("it writes 64 MB")
 	}
-	// Not parallel: it looks at the memory of the process.
 	s, _ := openInternal(t)
 	const n, size = 16_384, 4 << 10
 	for i := range n / 1_024 {
@@ -123,13 +122,16 @@ func TestReadersStop(t *testing.T) {
 	_, err := s.Append(t.Context(), writeOf("a", eventstore.None, eventOf("1"), eventOf("2"), eventOf("3")))
 	require.NoError(t, err)
 	for range 3 * poolSize { // more than there are connections
-		for range s.ReadStream(t.Context(), "a", 0) {
+		for _, err := range s.ReadStream(t.Context(), "a", 0) {
+			require.NoError(t, err)
 			break
 		}
-		for range s.ReadAll(t.Context(), 0, eventstore.Filter{}) {
+		for _, err := range s.ReadAll(t.Context(), 0, eventstore.Filter{}) {
+			require.NoError(t, err)
 			break
 		}
-		for range s.Subscribe(t.Context(), 0, eventstore.Filter{}) {
+		for _, err := range s.Subscribe(t.Context(), 0, eventstore.Filter{}) {
+			require.NoError(t, err)
 			break
 		}
 	}

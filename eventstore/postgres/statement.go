@@ -302,7 +302,7 @@ func (c *call) read(rows pgx.Rows, verdicts []verdict) error {
 	write := 0
 	for i, r := range c.requests {
 		v := &verdicts[c.indexes[i]]
-		if kinds != nil && kinds[i] != accepted {
+		if len(kinds) > 0 && kinds[i] != accepted {
 			v.err = c.refusal(kinds[i], details[i], actuals[i])
 			write += r.streams()
 			continue

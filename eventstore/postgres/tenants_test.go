@@ -62,7 +62,8 @@ func TestRawQueriesSeeNothing(t *testing.T) {
 		require.True(t, owner)
 		require.Zero(t, count(table), "%s, on the connection that tenants have used", table)
 	}
-	for range s.ReadAll(eventstore.AllTenants(t.Context()), 0, eventstore.Filter{}) {
+	for _, err := range s.ReadAll(eventstore.AllTenants(t.Context()), 0, eventstore.Filter{}) {
+		require.NoError(t, err)
 	}
 	_, err = s.DeleteExpiredClaims(t.Context(), 10)
 	require.NoError(t, err)

@@ -20,8 +20,8 @@ func Bin() (dir string, found bool) {
 var findBin = sync.OnceValue(func() string {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		// A link on the PATH may stand alone; its target has the others beside it.
-		if real, err := filepath.EvalSymlinks(path); err == nil && isBin(filepath.Dir(real)) {
-			return filepath.Dir(real)
+		if target, err := filepath.EvalSymlinks(path); err == nil && isBin(filepath.Dir(target)) {
+			return filepath.Dir(target)
 		}
 		if isBin(filepath.Dir(path)) {
 			return filepath.Dir(path)
@@ -40,7 +40,7 @@ var findBin = sync.OnceValue(func() string {
 func newestBin(patterns ...string) string {
 	var dirs []string
 	for _, pattern := range patterns {
-		matches, _ := filepath.Glob(pattern) //nolint:errcheck // the only error is a bad pattern
+		matches, _ := filepath.Glob(pattern) // the only error is a bad pattern
 		dirs = append(dirs, slices.DeleteFunc(matches, func(dir string) bool { return !isBin(dir) })...)
 	}
 	if len(dirs) == 0 {
@@ -53,7 +53,7 @@ func newestBin(patterns ...string) string {
 func version(dir string) []int {
 	var numbers []int
 	for _, digits := range strings.FieldsFunc(dir, func(r rune) bool { return r < '0' || r > '9' }) {
-		n, _ := strconv.Atoi(digits) //nolint:errcheck // digits; one that overflows is no version
+		n, _ := strconv.Atoi(digits) // digits; one that overflows is no version
 		numbers = append(numbers, n)
 	}
 	return numbers

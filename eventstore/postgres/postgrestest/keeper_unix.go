@@ -126,7 +126,7 @@ func (k *keeper) run(program string, args ...string) error {
 		return fmt.Errorf("run %s: %w", program, err)
 	}
 	if status != "0" {
-		printed, _ := os.ReadFile(filepath.Join(k.dir, "out")) //nolint:errcheck // the status says enough
+		printed, _ := os.ReadFile(filepath.Join(k.dir, "out")) // the status says enough
 		return fmt.Errorf("%s ended with status %s: %s", strings.Join(words, " "), status, strings.TrimSpace(string(printed)))
 	}
 	return nil

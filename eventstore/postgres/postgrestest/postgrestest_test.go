@@ -38,7 +38,7 @@ func TestDatabasesAreSeparateAndDropped(t *testing.T) {
 	t.Parallel()
 	var first *postgrestest.Database
 	other := postgrestest.New(t)
-	t.Run("first", func(t *testing.T) { //nolint:paralleltest // the rest is about what it leaves behind
+	t.Run("first", func(t *testing.T) { // the rest is about what it leaves behind
 		first = postgrestest.New(t)
 		require.NotEqual(t, first.Name, other.Name)
 		_, err := first.Pool(t).Exec(t.Context(), `CREATE TABLE things (id int)`)
@@ -109,7 +109,7 @@ func TestServerIsStoppedStartedAndCrashed(t *testing.T) {
 func TestServerOfATestGoesWithIt(t *testing.T) {
 	t.Parallel()
 	var dir string
-	t.Run("one", func(t *testing.T) { //nolint:paralleltest // the rest is about what it leaves behind
+	t.Run("one", func(t *testing.T) { // the rest is about what it leaves behind
 		dir = postgrestest.Start(t, postgrestest.Config{}).DataDir()
 		require.DirExists(t, dir)
 	})
@@ -169,7 +169,7 @@ func TestNothingIsLeftWhenTheProcessIsKilled(t *testing.T) {
 			}
 			for lines.Scan() {
 			}
-			_ = victim.Wait() //nolint:errcheck // it was killed
+			_ = victim.Wait() // it was killed
 
 			require.Eventually(t, func() bool {
 				_, err := os.Stat(filepath.Dir(data))

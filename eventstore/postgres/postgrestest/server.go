@@ -146,7 +146,7 @@ func (s *Server) DataDir() string {
 func (s *Server) logFile() string { return filepath.Join(s.keeper.dir, "log") }
 
 func (s *Server) log() string {
-	text, _ := os.ReadFile(s.logFile()) //nolint:errcheck // it adds to an error
+	text, _ := os.ReadFile(s.logFile()) // it adds to an error
 	return string(text)
 }
 
