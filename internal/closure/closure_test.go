@@ -19,6 +19,12 @@ const (
 	module = "github.com/seed57833328/rondo"
 	uuid   = "github.com/google/uuid"
 	sync   = "golang.org/x/sync"
+
+	failsafe = "github.com/failsafe-go/failsafe-go"
+	clone    = "github.com/huandu/go-clone"
+	goose    = "github.com/pressly/goose/v3"
+	pgx      = "github.com/jackc/pgx/v5"
+	sqlite   = "modernc.org/sqlite"
 )
 
 // A rule says what one package of this module may import besides the standard
@@ -45,6 +51,19 @@ var rules = []rule{
 	{pkg: "internal/fingerprint", modules: []string{uuid}},
 	{pkg: "internal/journal", local: []string{"effect", "reducer", "internal/fingerprint"}},
 	{pkg: "store", core: true, local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, modules: []string{uuid, sync}},
+	{pkg: "eventstore", core: true, modules: []string{uuid}},
+	{pkg: "eventstore/memory", core: true, local: []string{"eventstore"}, modules: []string{uuid}},
+	{pkg: "eventstore/erasure", core: true, local: []string{"eventstore"}, modules: []string{uuid}},
+	{pkg: "eventstore/publish", local: []string{"eventstore"}, modules: []string{uuid, failsafe}},
+	{pkg: "eventstore/sqlite", local: []string{"eventstore"}, modules: []string{uuid, goose, sqlite}},
+	{pkg: "eventstore/postgres", local: []string{"eventstore"}, modules: []string{uuid, goose, pgx}},
+	{
+		pkg: "aggregate", local: []string{"effect", "eventstore", "internal/fingerprint", "reducer", "store", "workflow"},
+		modules: []string{uuid, clone},
+	},
+	{pkg: "command", local: []string{"aggregate", "effect", "eventstore", "reducer"}, modules: []string{uuid, failsafe}},
+	{pkg: "saga", local: []string{"effect", "eventstore", "internal/tree", "reducer", "store"}, modules: []string{uuid}},
+	{pkg: "saga/memory", local: []string{"eventstore", "saga"}},
 	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, anyModule: true},
 }
 
