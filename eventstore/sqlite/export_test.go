@@ -78,8 +78,8 @@ func (s *Store) explain(ctx context.Context, query string, args []any) (steps []
 // PageEvents is how many events a page has at most.
 const PageEvents = pageEvents
 
-// PageSpan is how many positions a page of some of the events looks at.
-const PageSpan = pageSpan
+// SetSpan sets how many positions a page of some of the events looks at.
+func (s *Store) SetSpan(n int) { s.span = eventstore.Position(n) }
 
 // Queued says how many appends wait to be committed.
 func (s *Store) Queued() int {

@@ -35,6 +35,7 @@ func Open(ctx context.Context, path string, config Config) (*Store, error) {
 	s := &Store{
 		config: config.withDefaults(),
 		path:   path,
+		span:   defaultSpan,
 		closed: make(chan struct{}),
 		polled: make(chan struct{}),
 	}

@@ -26,9 +26,9 @@ const (
 const (
 	pageEvents = 512
 	pageBytes  = 1 << 20 // of data; the event that passes it is the page's last
-	// pageSpan bounds the positions that a page of some of the events looks at,
-	// so that a context that ends is noticed while there is little to find.
-	pageSpan = 50_000
+	// defaultSpan bounds the positions that a page of some of the events looks
+	// at, so that a context that ends is noticed while there is little to find.
+	defaultSpan = 50_000
 )
 
 // page is a piece of a sequence of events.
@@ -288,7 +288,7 @@ func (r *reader) next(ctx context.Context) (end eventstore.Position, err error) 
 		}
 		upTo := end
 		if !r.every {
-			upTo = min(end, r.after+pageSpan)
+			upTo = min(end, r.after+r.store.span)
 		}
 		args := append(slices.Clip(r.args), int64(r.after), int64(upTo), int64(pageEvents))
 		if err := c.query(ctx, r.query, args, r.page.add); err != nil {

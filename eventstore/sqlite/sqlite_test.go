@@ -52,5 +52,8 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceWithTenants(t *testing.T) {
 	t.Parallel()
+	if raceEnabled {
+		t.Skip("SQLite is slow under the race detector, and there is TestConformance")
+	}
 	conformance(t, sqlite.Config{RequireTenant: true, Durability: sqlite.Normal})
 }

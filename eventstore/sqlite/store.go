@@ -17,6 +17,7 @@ type Store struct {
 	readers *sql.DB
 	writer  *writer // nil if the store is read-only
 	news    broadcast
+	span    eventstore.Position // see defaultSpan
 
 	closing sync.Once
 	closed  chan struct{}
