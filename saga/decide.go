@@ -329,7 +329,7 @@ func (t *draft) late(in *input) {
 	}
 	t.kind, t.told.Late = "late", true
 	known := t.decider.kind.requests[c.Request]
-	if known != nil && known.act == nil {
+	if known != nil && !known.options.late {
 		return
 	}
 	t.reply(known, &c, in, true)

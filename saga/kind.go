@@ -97,6 +97,8 @@ func (k *kind) addRequest(field string, t *RequestType) {
 		k.fault(fmt.Errorf("%s: the function of %q is nil", field, t.name))
 	case t.action != nil && !t.action.AssignableTo(k.action):
 		k.fault(fmt.Errorf("%s: the function of %q returns %s, want %s", field, t.name, t.action, k.action))
+	case t.options.late && t.act == nil:
+		k.fault(fmt.Errorf("%s: late results of %q come to no function, use saga.On", field, t.name))
 	case t.options.Undo != nil || t.options.Key != "":
 		k.fault(fmt.Errorf("%s: Undo and Key of %q are said where it is done", field, t.name))
 	}

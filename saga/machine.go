@@ -520,8 +520,8 @@ func (t *turn) perform(c *call, id string) {
 		}
 		return performed{id, r.Value}
 	}, effect.Key(performKey)))
-	if timeout > 0 {
-		t.do(hx.After(limitKey(id), timeout, overdue{id}))
+	if timeout > 0 { // the handler's context ends at the timeout, and it may say so itself
+		t.do(hx.After(limitKey(id), timeout+timeout/10+100*time.Millisecond, overdue{id}))
 	}
 }
 

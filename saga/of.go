@@ -51,9 +51,9 @@ func (Of[A]) After(key string, d time.Duration, a A) effect.Effect[A] {
 	return effect.Of[A]{}.After(key, d, a)
 }
 
-// Cancel stops the timers under key and gives up the effects under it: their
-// results reach the reducer as late ones, and their undos stay, since it is not
-// known what became of them.
+// Cancel stops the timers under key and gives up the effects under it: what
+// becomes of them is not known, so their undos stay, and a result that comes all
+// the same is a late one: see [Late].
 func (Of[A]) Cancel(key string) effect.Effect[A] { return effect.Of[A]{}.Cancel(key) }
 
 // Compensate gives up what is pending, stops all timers and undoes what was
@@ -84,6 +84,8 @@ type Command struct {
 	// than 0 is none.
 	Timeout time.Duration
 	Retry   *RetryPolicy
+
+	late bool
 }
 
 // Compensation is what [Of.Compensate] makes.
@@ -129,6 +131,15 @@ func Timeout(d time.Duration) Option { return Option{func(c *Command) { c.Timeou
 
 // Retry says how often, and when, the request is tried again.
 func Retry(p RetryPolicy) Option { return Option{func(c *Command) { c.Retry = &p }} }
+
+// Late has late results come to the function of [On], with [Reply].Late set: those
+// of an effect that was given up, by Cancel, by Compensate or because its
+// attempts had run out. Without it they change nothing but what is to be undone,
+// so that a reducer which does not look at Late cannot go forward by mistake.
+//
+// It is for what cannot refuse to be done after it was undone, as a card that is
+// charged after all: the reducer can then refund it with a request of its own.
+func Late() Option { return Option{func(c *Command) { c.late = true }} }
 
 // RetryPolicy says when an attempt that failed is followed by another. The zero
 // value is ten attempts within about one and a half minutes. An error that is

@@ -17,8 +17,9 @@ type ownership struct {
 
 // owning never changes once it is published.
 type owning struct {
-	epochs map[Shard]int64
-	pauses map[string]bool
+	epochs  map[Shard]int64
+	pauses  map[string]bool
+	working []Shard
 }
 
 func (o *ownership) get() *owning {
@@ -41,17 +42,7 @@ func (o *ownership) epoch(id ID) (int64, bool) {
 func (o *ownership) paused(name string) bool { return o.get().pauses[name] }
 
 // working are the shards that are worked on, in order.
-func (o *ownership) working() []Shard {
-	now := o.get()
-	shards := make([]Shard, 0, len(now.epochs))
-	for s := range now.epochs {
-		if !now.pauses[s.Type] {
-			shards = append(shards, s)
-		}
-	}
-	sortShards(shards)
-	return shards
-}
+func (o *ownership) working() []Shard { return o.get().working }
 
 func sortShards(shards []Shard) {
 	slices.SortFunc(shards, func(a, b Shard) int {
@@ -89,6 +80,12 @@ func (o *ownership) change(edit func(*owning)) (gained, lost []Shard) {
 			lost = append(lost, s)
 		}
 	}
+	for s := range next.epochs {
+		if !next.pauses[s.Type] {
+			next.working = append(next.working, s)
+		}
+	}
+	sortShards(next.working)
 	o.now.Store(next)
 	sortShards(gained)
 	sortShards(lost)

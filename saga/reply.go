@@ -15,9 +15,8 @@ type Reply[R any] struct {
 	Err error
 	// EffectID is the key that the request was done with.
 	EffectID string
-	// Late tells that the request was given up before: by Cancel, by
-	// Compensate, or because its attempts had run out. It is a success or a
-	// rejection then, and comes once at most.
+	// Late tells that the request was given up before: see [Late]. It is a
+	// success or a rejection then, and comes once at most.
 	Late bool
 }
 

@@ -169,6 +169,7 @@ func TestUndoThatFailsLeavesItStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse()
+		var mu sync.Mutex
 		var stuck []string
 		h.before = func(_ context.Context, request, _ string, _ int) error {
 			switch request {
@@ -180,7 +181,11 @@ func TestUndoThatFailsLeavesItStuck(t *testing.T) {
 			return nil
 		}
 		o := open(t, newHome(), h, saga.Config{StuckAfter: 4, Hooks: saga.Hooks{
-			Stuck: func(id saga.ID, reason, _ string) { stuck = append(stuck, id.String()+": "+reason) },
+			Stuck: func(id saga.ID, reason, _ string) {
+				mu.Lock()
+				defer mu.Unlock()
+				stuck = append(stuck, id.String()+": "+reason)
+			},
 		}})
 		o.start("ann")
 		s := o.until("ann", func(s saga.Snapshot) bool { return s.Status == saga.Stuck })
@@ -191,8 +196,10 @@ func TestUndoThatFailsLeavesItStuck(t *testing.T) {
 		require.Contains(t, s.Reason, "inventory down")
 		require.Equal(t, saga.Compensating, s.Was)
 		require.Zero(t, s.Due)
-		require.Len(t, stuck, 1)
 		require.NoError(t, store.Sleep(t.Context(), time.Hour))
+		mu.Lock()
+		require.Len(t, stuck, 1)
+		mu.Unlock()
 		require.Len(t, h.made(), 2+4, "nothing goes on by itself")
 
 		h.set(nil, nil)
@@ -240,7 +247,13 @@ func TestLateResult(t *testing.T) {
 			}
 			return nil
 		}
+		var mu sync.Mutex
 		var late []saga.Reply[struct{}]
+		heard := func() []saga.Reply[struct{}] {
+			mu.Lock()
+			defer mu.Unlock()
+			return late
+		}
 		def := saga.Define("reservation", Reserver{}, saga.Types{
 			Actions: []saga.ActionType{
 				saga.Action[Reserve]("reserve"), saga.Action[Held]("held"), saga.Action[Charged]("charged"),
@@ -250,11 +263,13 @@ func TestLateResult(t *testing.T) {
 				saga.On("hold-seats", onHeld),
 				saga.On("charge", func(_ Charge, r saga.Reply[struct{}]) Action {
 					if r.Late {
+						mu.Lock()
+						defer mu.Unlock()
 						late = append(late, r)
 						return Refused{"late"}
 					}
 					return Charged{}
-				}, saga.Timeout(time.Hour)),
+				}, saga.Timeout(time.Hour), saga.Late()),
 				saga.On("confirm-seats", func(ConfirmSeats, saga.Reply[struct{}]) Action { return Sold{} }),
 				saga.Request[ReleaseSeats]("release-seats"),
 				saga.Request[Refund]("refund"),
@@ -263,10 +278,10 @@ func TestLateResult(t *testing.T) {
 		o := open(t, newHome(), h, saga.Config{}, def)
 		o.start("ann")
 		require.Equal(t, saga.Compensated, o.wait("ann").Status)
-		require.Empty(t, late)
+		require.Empty(t, heard())
 		close(charged)
-		o.until("ann", func(s saga.Snapshot) bool { return len(late) > 0 })
-		require.Equal(t, []saga.Reply[struct{}]{{EffectID: "reservation/ann/2/0", Late: true}}, late)
+		o.until("ann", func(s saga.Snapshot) bool { return len(heard()) > 0 })
+		require.Equal(t, []saga.Reply[struct{}]{{EffectID: "reservation/ann/2/0", Late: true}}, heard())
 		require.Equal(t, saga.Compensated, o.state("ann").Status)
 		require.Contains(t, o.kinds("ann"), "late")
 		require.Empty(t, h.holds())
@@ -351,9 +366,14 @@ func TestPanicLeavesItStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		home := newHome()
+		var mu sync.Mutex
 		var trace string
 		o := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil), Hooks: saga.Hooks{
-			Stuck: func(_ saga.ID, _, tr string) { trace = tr },
+			Stuck: func(_ saga.ID, _, tr string) {
+				mu.Lock()
+				defer mu.Unlock()
+				trace = tr
+			},
 		}}, counter)
 		id := counter.ID("a")
 		_, err := o.runner.Start(t.Context(), id, add{1})
@@ -361,7 +381,9 @@ func TestPanicLeavesItStuck(t *testing.T) {
 		var stuck *saga.StuckError
 		require.ErrorAs(t, o.runner.Signal(t.Context(), id, "bad", boom{}), &stuck)
 		require.Equal(t, "panic: boom", stuck.Reason)
+		mu.Lock()
 		require.Contains(t, trace, "countReducer")
+		mu.Unlock()
 		for i := range 3 { // what follows waits, in order
 			require.NoError(t, o.runner.Signal(t.Context(), id, fmt.Sprint("m", i), append_{fmt.Sprint(i)}))
 		}
@@ -436,7 +458,7 @@ func TestEffectContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.Empty(t, saga.EffectID(t.Context()))
 		require.Zero(t, saga.Attempt(t.Context()))
-		var attempts []int
+		var attempts []int // read when all is done
 		h := newHouse()
 		h.before = func(_ context.Context, request, _ string, attempt int) error {
 			if request == "hold" {

@@ -1,0 +1,436 @@
+package saga_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/store"
+)
+
+// owned are the shards of each worker, as a home has them.
+func owned(t *testing.T, home saga.Store) map[string]int {
+	t.Helper()
+	spy, err := home.Join(t.Context(), saga.Worker{ID: "spy", Types: []string{"reservation"}}, time.Nanosecond)
+	require.NoError(t, err)
+	fleet, err := home.Beat(t.Context(), spy, time.Nanosecond)
+	require.NoError(t, err)
+	require.NoError(t, home.Leave(t.Context(), spy))
+	shards := map[string]int{}
+	for _, l := range fleet.Leases {
+		shards[l.Owner]++
+	}
+	delete(shards, "")
+	return shards
+}
+
+func TestWorkersShareShards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, h := newHome(), newHouse()
+		a := open(t, home, h, saga.Config{Worker: "a"})
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		require.Equal(t, map[string]int{"a": 64}, owned(t, home))
+		b := open(t, home, h, saga.Config{Worker: "b"})
+		c := open(t, home, h, saga.Config{Worker: "c"})
+		require.NoError(t, store.Sleep(t.Context(), 20*time.Second))
+		shares := owned(t, home)
+		require.Len(t, shares, 3)
+		for worker, n := range shares {
+			require.InDelta(t, 21, n, 2, worker)
+		}
+		require.Equal(t, 64, shares["a"]+shares["b"]+shares["c"])
+		for i := range 30 { // started in one process, run in any
+			b.start(fmt.Sprint(i))
+		}
+		for i := range 30 {
+			require.Equal(t, saga.Completed, c.wait(fmt.Sprint(i)).Status)
+		}
+		require.Len(t, h.made(), 90, "nothing was done twice")
+		b.close()
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		shares = owned(t, home)
+		require.Equal(t, map[string]int{"a": 32, "c": 32}, shares)
+		a.close()
+		c.close()
+		require.Empty(t, owned(t, home))
+	})
+}
+
+// A worker that has gone is replaced within the lease, and what it was at is done
+// again, under the same key.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, h := newHome(), newHouse()
+		h.before = func(ctx context.Context, request, _ string, attempt int) error {
+			if request == "charge" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		connection := &cable{Store: home}
+		a := open(t, connection, h, saga.Config{Worker: "a"})
+		a.start("ann")
+		a.until("ann", func(s saga.Snapshot) bool { return s.Sequence == 2 })
+		h.set(nil, nil)
+		began := time.Now()
+		connection.cut.Store(true)
+		a.crash()
+		b := open(t, home, h, saga.Config{Worker: "b"})
+		require.Equal(t, saga.Completed, b.wait("ann").Status)
+		require.LessOrEqual(t, time.Since(began), 12*time.Second+3*time.Second+time.Second)
+		require.Equal(t, []string{
+			"hold reservation/ann/1/0", "charge reservation/ann/2/0", "charge reservation/ann/2/0", "confirm reservation/ann/3/0",
+		}, h.made())
+		require.Equal(t, []string{"start", "reply", "reply", "reply"}, b.kinds("ann"))
+	})
+}
+
+// cable is the connection of one process with a home: it can be cut.
+type cable struct {
+	saga.Store
+	cut atomic.Bool
+}
+
+var errCut = errors.New("connection refused")
+
+func (c *cable) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) {
+	if c.cut.Load() {
+		return saga.Record{}, false, errCut
+	}
+	return c.Store.Load(ctx, id)
+}
+
+func (c *cable) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {
+	if c.cut.Load() {
+		return nil, errCut
+	}
+	return c.Store.Commit(ctx, changes)
+}
+
+func (c *cable) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Fleet, error) {
+	if c.cut.Load() {
+		return saga.Fleet{}, errCut
+	}
+	return c.Store.Beat(ctx, w, ttl)
+}
+
+func (c *cable) Leave(ctx context.Context, w saga.Worker) error {
+	if c.cut.Load() {
+		return errCut
+	}
+	return c.Store.Leave(ctx, w)
+}
+
+// A worker that was cut off and comes back finds that it owns nothing: what it
+// was at is fenced.
+func TestZombieIsFenced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, h := newHome(), newHouse()
+		release := make(chan struct{})
+		var once sync.Once
+		h.after = func(ctx context.Context, request, _ string, _ int) error {
+			held := false
+			if request == "charge" {
+				once.Do(func() { held = true })
+			}
+			if held {
+				<-release // only the first: it stands still
+			}
+			return nil
+		}
+		cut := &cable{Store: home}
+		a := open(t, cut, h, saga.Config{Worker: "a"}, patientReservation)
+		a.start("ann")
+		a.until("ann", func(s saga.Snapshot) bool { return s.Sequence == 2 })
+		cut.cut.Store(true)
+		b := open(t, home, h, saga.Config{Worker: "b"}, patientReservation)
+		require.Equal(t, saga.Completed, b.wait("ann").Status)
+		cut.cut.Store(false)
+		close(release)
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		require.Equal(t, []string{"start", "reply", "reply", "reply"}, a.kinds("ann"))
+		shares := owned(t, home)
+		require.Equal(t, map[string]int{"a": 32, "b": 32}, shares, "it has its share again")
+	})
+}
+
+// A restart of the same worker need not wait for the lease.
+func TestRestartGoesOnAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, h := newHome(), newHouse()
+		h.before = func(ctx context.Context, request, _ string, _ int) error {
+			if request == "charge" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		cut := &cable{Store: home}
+		a := open(t, cut, h, saga.Config{Worker: "a"})
+		a.start("ann")
+		a.until("ann", func(s saga.Snapshot) bool { return s.Sequence == 2 })
+		h.set(nil, nil)
+		began := time.Now()
+		again := open(t, home, h, saga.Config{Worker: "a"})
+		require.Equal(t, saga.Completed, again.wait("ann").Status)
+		require.Less(t, time.Since(began), time.Second)
+		require.ErrorIs(t, <-a.ended, saga.ErrFenced)
+		a.ended = nil
+		require.NoError(t, a.runner.Shutdown(t.Context()))
+		require.Equal(t, map[string]int{"a": 64}, owned(t, home))
+	})
+}
+
+func TestTimersDueWhileEverythingWasDownFireOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		a := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		for i := range 100 {
+			_, err := a.runner.Start(t.Context(), counter.ID(fmt.Sprint(i)), later{Minutes: 1 + i%7})
+			require.NoError(t, err)
+		}
+		a.close()
+		require.NoError(t, store.Sleep(t.Context(), time.Hour))
+		b := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		for i := range 100 {
+			require.Equal(t, 1, b.count(fmt.Sprint(i)), i)
+		}
+		require.NoError(t, store.Sleep(t.Context(), time.Hour))
+		for i := range 100 {
+			require.Equal(t, 1, b.count(fmt.Sprint(i)), i)
+		}
+	})
+}
+
+func TestTimersFireOnTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		for i := range 50 {
+			_, err := a.runner.Start(t.Context(), counter.ID(fmt.Sprint(i)), later{Minutes: 1 + i})
+			require.NoError(t, err)
+		}
+		for range 50 {
+			require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		}
+		synctest.Wait()
+		for i := range 50 {
+			s, err := a.runner.State(t.Context(), counter.ID(fmt.Sprint(i)))
+			require.NoError(t, err)
+			require.Equal(t, int64(2), s.Sequence)
+			require.Equal(t, time.Duration(1+i)*time.Minute, s.Updated.Sub(s.Started), i)
+		}
+	})
+}
+
+func TestDrainWaitsForEffects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, h := newHome(), newHouse()
+		h.after = func(ctx context.Context, request, _ string, _ int) error {
+			if request == "charge" {
+				return store.Sleep(ctx, 5*time.Second)
+			}
+			return nil
+		}
+		a := open(t, home, h, saga.Config{Worker: "a"})
+		a.start("ann")
+		a.until("ann", func(s saga.Snapshot) bool { return s.Sequence == 2 })
+		began := time.Now()
+		a.close()
+		require.Equal(t, 5*time.Second, time.Since(began).Round(100*time.Millisecond))
+		s := a.state("ann")
+		require.Equal(t, int64(3), s.Sequence, "the result is committed, the next effect is not begun")
+		require.True(t, s.Ready)
+		require.Len(t, h.made(), 2)
+		_, err := a.runner.Start(t.Context(), Reservation.ID("ben"), Reserve{Quantity: 1})
+		require.ErrorIs(t, err, saga.ErrClosed)
+		b := open(t, home, h, saga.Config{Worker: "b"})
+		require.Equal(t, saga.Completed, b.wait("ann").Status)
+		require.Len(t, h.made(), 3)
+	})
+}
+
+func TestOperatorDrainsAWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		a := open(t, home, newHouse(), saga.Config{Worker: "a"})
+		open(t, home, newHouse(), saga.Config{Worker: "b"})
+		require.NoError(t, store.Sleep(t.Context(), 20*time.Second))
+		require.Equal(t, map[string]int{"a": 32, "b": 32}, owned(t, home))
+		require.NoError(t, a.runner.Drain(t.Context(), "b", by))
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		require.Equal(t, map[string]int{"a": 64}, owned(t, home))
+		require.NoError(t, a.runner.Undrain(t.Context(), "b", by))
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		require.Equal(t, map[string]int{"a": 32, "b": 32}, owned(t, home))
+	})
+}
+
+func TestPausedTypeWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		o := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		_, err := o.runner.Start(t.Context(), counter.ID("a"), later{Minutes: 1})
+		require.NoError(t, err)
+		operator := saga.NewOperator(home) // in another process
+		require.NoError(t, operator.PauseType(t.Context(), "counter", by))
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		require.NoError(t, o.runner.Signal(t.Context(), counter.ID("a"), "m", add{10}))
+		_, err = o.runner.Start(t.Context(), counter.ID("b"), add{1})
+		require.ErrorIs(t, err, saga.ErrPaused)
+		require.NoError(t, store.Sleep(t.Context(), time.Hour))
+		require.Equal(t, 0, o.count("a"), "neither the timer nor the signal")
+		require.NoError(t, operator.ResumeType(t.Context(), "counter", by))
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		require.Equal(t, 11, o.count("a"))
+		_, err = o.runner.Start(t.Context(), counter.ID("b"), add{1})
+		require.NoError(t, err)
+	})
+}
+
+func TestUnknownTypeIsLeftToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		a := open(t, home, newHouse(), saga.Config{Worker: "a", Handlers: counterHandlers(nil)}, counter)
+		_, err := a.runner.Start(t.Context(), counter.ID("c"), later{Minutes: 1})
+		require.NoError(t, err)
+		a.close()
+		var mu sync.Mutex
+		var strangers []string
+		b := open(t, home, newHouse(), saga.Config{Worker: "b", Hooks: saga.Hooks{UnknownType: func(name string) {
+			mu.Lock()
+			defer mu.Unlock()
+			strangers = append(strangers, name)
+		}}})
+		require.NoError(t, store.Sleep(t.Context(), 5*time.Minute))
+		mu.Lock()
+		require.Contains(t, strangers, "counter")
+		mu.Unlock()
+		c := open(t, home, newHouse(), saga.Config{Worker: "c", Handlers: counterHandlers(nil)}, counter)
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		require.Equal(t, 1, c.count("c"))
+		b.close()
+	})
+}
+
+// What a process sends to a saga that another owns reaches it in order, once.
+func TestMessagesFromElsewhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		worker := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		client, err := saga.New(home, saga.Config{}, counter)
+		require.NoError(t, err)
+		id := counter.ID("a")
+		require.ErrorIs(t, client.Signal(t.Context(), id, "m", add{1}), saga.ErrNotFound)
+		h, err := client.Start(t.Context(), id, add{1})
+		require.NoError(t, err)
+		require.False(t, h.Existing)
+		h, err = client.Start(t.Context(), id, add{1})
+		require.NoError(t, err)
+		require.True(t, h.Existing)
+		var want strings.Builder
+		for i := range 20 {
+			for range 2 {
+				require.NoError(t, client.Signal(t.Context(), id, fmt.Sprint("m", i), append_{fmt.Sprint(i)}))
+			}
+			fmt.Fprint(&want, i)
+		}
+		s := worker.untilID(id, func(s saga.Snapshot) bool { return s.Sequence == 21 })
+		state, err := counter.State(s)
+		require.NoError(t, err)
+		require.Equal(t, want.String(), state.Text)
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		for i := range 20 { // they come once more, when they were seen
+			require.NoError(t, client.Signal(t.Context(), id, fmt.Sprint("m", i), append_{fmt.Sprint(i)}))
+		}
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		s, err = client.State(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, int64(21), s.Sequence)
+		left, err := home.Inbox(t.Context(), []saga.Shard{id.Shard()}, 100)
+		require.NoError(t, err)
+		require.Empty(t, left, "the inbox is clean")
+
+		require.NoError(t, client.Cancel(t.Context(), id, "enough"))
+		end, err := client.Wait(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, saga.Compensated, end.Status)
+		require.Equal(t, "enough", end.Reason)
+		require.ErrorIs(t, client.Signal(t.Context(), id, "late", add{1}), saga.ErrEnded)
+		require.NoError(t, client.Cancel(t.Context(), id, "again"))
+		require.NoError(t, client.Shutdown(t.Context()))
+	})
+}
+
+// A message that comes just when its saga ends is kept in the history.
+func TestMessageThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		var mu sync.Mutex
+		var refused []string
+		o := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil), Hooks: saga.Hooks{Refused: func(id saga.ID, message string, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			refused = append(refused, fmt.Sprint(id, " ", message, ": ", err))
+		}}}, counter)
+		id := counter.ID("a")
+		_, err := o.runner.Start(t.Context(), id, finish{})
+		require.NoError(t, err)
+		require.NoError(t, home.Post(t.Context(), saga.Message{
+			To: id, ID: "m", Kind: saga.SignalMessage, Body: []byte(`{"kind":"signal","message":"m","action":{"name":"add","data":{"N":1}}}`),
+		}))
+		require.NoError(t, home.Post(t.Context(), saga.Message{To: id, ID: "odd", Kind: saga.SignalMessage, Body: []byte("{")}))
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		mu.Lock()
+		require.Len(t, refused, 2)
+		require.True(t, slices.Contains(refused, "counter/a m: saga has ended"), refused)
+		mu.Unlock()
+		entries, err := o.runner.History(t.Context(), id, 0, 10)
+		require.NoError(t, err)
+		require.Equal(t, "refused", entries[len(entries)-1].Kind)
+		left, err := home.Inbox(t.Context(), []saga.Shard{id.Shard()}, 100)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
+}
+
+func TestSleepersAreNotInMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		for i := range 500 {
+			_, err := o.runner.Start(t.Context(), counter.ID(fmt.Sprint(i)), later{Minutes: 10})
+			require.NoError(t, err)
+		}
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		require.Zero(t, saga.Live(o.runner))
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Minute))
+		for i := range 500 {
+			require.Equal(t, 1, o.count(fmt.Sprint(i)))
+		}
+	})
+}
