@@ -23,6 +23,7 @@ const benchData = 200 // bytes of an event
 // bare is a prepared INSERT into the table of events, on a connection set up like
 // the store's: what an append costs at least.
 type bare struct {
+	db   *sql.DB
 	stmt *sql.Stmt
 	data []byte
 	n    int64
@@ -42,7 +43,7 @@ func newBare(b *testing.B, d sqlite.Durability) *bare {
 	db.SetMaxOpenConns(1)
 	stmt, err := db.PrepareContext(b.Context(), `INSERT INTO rondo_events (tenant, stream, version, id, type, schema, at, meta, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	require.NoError(b, err)
-	return &bare{stmt: stmt, data: make([]byte, benchData)}
+	return &bare{db: db, stmt: stmt, data: make([]byte, benchData)}
 }
 
 func (x *bare) insert(b *testing.B) {
@@ -82,9 +83,7 @@ func (t *times) median() time.Duration {
 	return t.all[len(t.all)/2]
 }
 
-// BenchmarkAppend sets appends against bare prepared INSERTs, turn by turn. "×bare"
-// is how many events are appended in the time that a bare INSERT takes; "×bare-mid"
-// is that of the medians, which a disk's hiccups spoil less.
+// BenchmarkAppend sets appends against bare prepared INSERTs, turn by turn.
 func BenchmarkAppend(b *testing.B) {
 	for _, d := range []sqlite.Durability{sqlite.Full, sqlite.Normal} {
 		name := map[sqlite.Durability]string{sqlite.Full: "full", sqlite.Normal: "normal"}[d]
@@ -127,31 +126,101 @@ func benchmarkAppend(b *testing.B, d sqlite.Durability, writers int, stream func
 			wg.Wait()
 		})
 	}
-	events := float64(writers * each)
+	report(b, &bare, &ours, 1, float64(writers*each))
+}
+
+// report compares what was measured, turn by turn, per event. "×bare" is how many
+// of our events go into the time of a bare one; "×bare-mid" is that of the medians,
+// which a disk's hiccups spoil less.
+func report(b *testing.B, bare, ours *times, bareEvents, ourEvents float64) {
+	b.Helper()
 	n := float64(len(ours.all))
+	events := ourEvents / bareEvents
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(bare.total)/n, "ns/bare")
-	b.ReportMetric(float64(ours.total)/n/events, "ns/event")
+	b.ReportMetric(float64(bare.total)/n/bareEvents, "ns/bare")
+	b.ReportMetric(float64(ours.total)/n/ourEvents, "ns/event")
 	b.ReportMetric(events*float64(bare.total)/float64(ours.total), "×bare")
 	b.ReportMetric(events*float64(bare.median())/float64(ours.median()), "×bare-mid")
 }
 
-// BenchmarkAppendMany appends 100 events at once, against 100 bare INSERTs in a
-// transaction.
+// BenchmarkAppendMany appends 100 events at once, against as many bare INSERTs in a
+// transaction, turn by turn.
 func BenchmarkAppendMany(b *testing.B) {
 	const many = 100
+	limit := newBare(b, sqlite.Full)
+	begin, err := limit.db.PrepareContext(b.Context(), `BEGIN IMMEDIATE`)
+	require.NoError(b, err)
+	commit, err := limit.db.PrepareContext(b.Context(), `COMMIT`)
+	require.NoError(b, err)
 	s := open(b, file(b), sqlite.Config{})
+	var bare, ours times
+	for b.Loop() {
+		bare.measure(func() {
+			_, err := begin.ExecContext(b.Context())
+			require.NoError(b, err)
+			for range many {
+				limit.insert(b)
+			}
+			_, err = commit.ExecContext(b.Context())
+			require.NoError(b, err)
+		})
+		ours.measure(func() { fill(b, s, "seats-A", many) })
+	}
+	report(b, &bare, &ours, many, many)
+}
+
+// BenchmarkInTx changes a row and appends an event in one transaction, by many
+// goroutines at once.
+func BenchmarkInTx(b *testing.B) {
+	for _, writers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			s := open(b, file(b), sqlite.Config{})
+			ctx := b.Context()
+			require.NoError(b, s.InTx(ctx, func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, `CREATE TABLE seats (section TEXT PRIMARY KEY, held INTEGER NOT NULL) STRICT`)
+				return err
+			}))
+			data := make([]byte, benchData)
+			b.ReportAllocs()
+			b.SetParallelism(max(1, writers/runtime.GOMAXPROCS(0)))
+			work := func() {
+				err := s.InTx(ctx, func(tx *sql.Tx) error {
+					if err := hold(ctx, tx, "A"); err != nil {
+						return err
+					}
+					_, err := s.AppendTx(ctx, tx, eventstore.Write{
+						Stream: "seats-A", Expected: eventstore.Any,
+						Events: []eventstore.Event{{Type: "inventory.seats-held", Data: data}},
+					})
+					return err
+				})
+				if err != nil {
+					b.Error(err)
+				}
+			}
+			if writers == 1 {
+				for b.Loop() {
+					work()
+				}
+				return
+			}
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					work()
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkAppendAlone shows what an append allocates.
+func BenchmarkAppendAlone(b *testing.B) {
+	s := open(b, file(b), sqlite.Config{Durability: sqlite.Normal})
 	data := make([]byte, benchData)
 	b.ReportAllocs()
 	for b.Loop() {
-		w := eventstore.Write{Stream: "seats-A", Expected: eventstore.Any, Events: make([]eventstore.Event, many)}
-		for i := range w.Events {
-			w.Events[i] = eventstore.Event{Type: "inventory.seats-held", Data: data}
-		}
-		_, err := s.Append(b.Context(), w)
-		require.NoError(b, err)
+		appendOne(b, s, "seats-A", data)
 	}
-	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/many, "ns/event")
 }
 
 func fill(b *testing.B, s eventstore.Store, stream string, n int) {
@@ -210,10 +279,7 @@ func BenchmarkLoad(b *testing.B) {
 			require.Equal(b, events, n)
 		})
 	}
-	n := float64(len(ours.all))
-	b.ReportMetric(float64(ours.total)/n/events, "ns/event")
-	b.ReportMetric(float64(bare.total)/float64(ours.total), "×bare")
-	b.ReportMetric(float64(bare.median())/float64(ours.median()), "×bare-mid")
+	report(b, &bare, &ours, events, events)
 }
 
 // BenchmarkReadAll goes through 100,000 events. "heap-MB" is how much more memory

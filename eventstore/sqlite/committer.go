@@ -334,9 +334,12 @@ func (w *writer) refuse(last uint64, err error) {
 // commit does the jobs in the transaction that was begun, and commits them. What
 // cannot be done together is done one by one.
 func (w *writer) commit(batch []*job) {
-	again := w.together(batch)
-	for _, j := range again {
-		if err := w.lock(always); err != nil {
+	var err error
+	for _, j := range w.together(batch) {
+		if err == nil {
+			err = w.lock(func() bool { return true })
+		}
+		if err != nil { // and who comes after does not wait as long once more
 			j.verdict = err
 			close(j.done)
 			continue
@@ -344,8 +347,6 @@ func (w *writer) commit(batch []*job) {
 		w.together([]*job{j})
 	}
 }
-
-func always() bool { return true }
 
 // together does the jobs in the transaction that was begun, commits them, and
 // tells their callers. It returns those that must be done again alone, as the
@@ -370,7 +371,7 @@ func (w *writer) together(batch []*job) (again []*job) {
 			if w.appended.Swap(false) {
 				w.committed()
 			}
-			w.clean(now)
+			w.clean()
 			for _, j := range mine {
 				close(j.done)
 			}
@@ -402,12 +403,12 @@ func (w *writer) together(batch []*job) (again []*job) {
 
 // clean has SQLite begin its log anew after something was deleted for good. A
 // reader may be in the way, and then it is tried again after another commit.
-func (w *writer) clean(now time.Time) {
+func (w *writer) clean() {
 	const again = time.Second
-	if !w.scrub || now.Sub(w.scrubbed).Abs() < again {
+	if !w.scrub || time.Since(w.scrubbed) < again {
 		return
 	}
-	w.scrubbed = now
+	w.scrubbed = time.Now()
 	blocked := int64(1)
 	_, err := first(context.Background(), w.conn, func(row []driver.Value) error {
 		return scan(row[:1], &blocked)

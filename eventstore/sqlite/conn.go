@@ -104,6 +104,11 @@ func (c *conn) query(ctx context.Context, query string, args []any, row func([]d
 	if err != nil {
 		return err
 	}
+	if c.fault != nil {
+		if err := c.fault(query); err != nil {
+			return wrap(c.path, err)
+		}
+	}
 	stmt, err := c.take(ctx, query)
 	if err != nil {
 		return wrap(c.path, err)

@@ -67,7 +67,8 @@
 //
 // Beside the file are, while it is open, two more with the suffixes -wal and -shm.
 // They belong to it: copy it with the backup command of the sqlite3 shell or with
-// VACUUM INTO. A network file system will not do. Do not open the file by other
+// VACUUM INTO. They are made with the permissions that the process gives new files.
+// A network file system will not do. Do not open the file by other
 // means in a process that has the store open: on most systems closing a file drops
 // the locks that the process has on it, SQLite's too.
 //

@@ -39,6 +39,15 @@ func (s *Store) QueueFault(ctx context.Context, f func(query string) error) erro
 	})
 }
 
+// SetReadFault makes statements of the connection that reads, of which there must
+// be one, fail as f says, until there is another connection.
+func (s *Store) SetReadFault(ctx context.Context, f func(query string) error) error {
+	return s.read(ctx, func(c *conn) error {
+		c.fault = f
+		return nil
+	})
+}
+
 // Setting reads a PRAGMA of the committer's connection.
 func (s *Store) Setting(ctx context.Context, pragma string) (value any, err error) {
 	err = s.write(ctx, func(ctx context.Context, w *writer, _ time.Time) (verdict, err error) {

@@ -26,7 +26,9 @@ var errAborted = errors.New("the function panicked or ended its goroutine")
 // interrupted.
 //
 // An error of the function rolls back what it did, and is returned as it is; so
-// does a panic, which goes on.
+// does a panic, which goes on. Other errors are ErrClosed, those of the context,
+// and *Error. After one of a disk that failed it is not known whether the commit
+// has happened.
 func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

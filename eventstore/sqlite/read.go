@@ -291,14 +291,14 @@ func (r *reader) next(ctx context.Context) (end eventstore.Position, err error) 
 			upTo = min(end, r.after+r.store.span)
 		}
 		args := append(slices.Clip(r.args), int64(r.after), int64(upTo), int64(pageEvents))
-		if err := c.query(ctx, r.query, args, r.page.add); err != nil {
-			return err
+		err := c.query(ctx, r.query, args, r.page.add)
+		switch {
+		case err == nil && !r.page.isFull():
+			r.after = upTo
+		case len(r.page.events) > 0:
+			r.after = r.page.events[len(r.page.events)-1].Position
 		}
-		if r.page.isFull() {
-			upTo = r.page.events[len(r.page.events)-1].Position
-		}
-		r.after = upTo
-		return nil
+		return err
 	})
 	return end, err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/eventstore/sqlite"
@@ -59,6 +60,24 @@ func TestPlans(t *testing.T) {
 		steps, err := s.PlanStream(ctx)
 		require.NoError(t, err)
 		require.Equal(t, []string{"SEARCH rondo_events USING INDEX rondo_events_stream (tenant=? AND stream=? AND version>?)"}, steps)
+	}
+}
+
+// The category of the index is that of the contract.
+func TestCategories(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), sqlite.Config{})
+	for _, stream := range []string{
+		"seats-A-12", "seats", "-", "--", "-a", "a-", "日本-東京", "日本", "a%-b", "a_-b", "A-1", "a-1", "é-1", "e\u0301-1", "'\"-1", " -1", "\t-1", "🙂-🙂",
+	} {
+		done, err := s.Append(t.Context(), one(stream, "made"))
+		require.NoError(t, err)
+		var found []eventstore.Recorded
+		for e, err := range s.ReadAll(t.Context(), done[0].Position-1, eventstore.Filter{Categories: []string{eventstore.Category(stream)}}) {
+			require.NoError(t, err)
+			found = append(found, e)
+		}
+		require.Equal(t, done[0].Events, found, stream)
 	}
 }
 
@@ -209,6 +228,13 @@ func TestSubscribeToAnotherStore(t *testing.T) {
 // goes on.
 func TestSubscribeFails(t *testing.T) {
 	t.Parallel()
+	locked := open(t, file(t), sqlite.Config{PollInterval: time.Millisecond, Readers: 1})
+	require.NoError(t, locked.SetReadFault(t.Context(), failing("SELECT", lib.SQLITE_BUSY, 5)))
+	heard := subscribe(t, locked)
+	done, err := locked.Append(t.Context(), one("a-1", "made"))
+	require.NoError(t, err)
+	require.Equal(t, done[0].Events[0], <-heard)
+
 	path := file(t)
 	s := open(t, path, sqlite.Config{PollInterval: time.Millisecond})
 	ended := make(chan error)
