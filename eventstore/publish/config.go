@@ -90,7 +90,7 @@ func LogHooks(log *slog.Logger) Hooks {
 		},
 		Started: func(l eventstore.Lease) { log.Info("subscription taken", of(l)) },
 		Published: func(b Batch) {
-			log.Debug("events published", "subscription", b.Subscription, "events", len(b.Events), "position", b.Position(), "attempt", b.Attempt)
+			log.Debug("events published", "subscription", b.Lease.Subscription, "events", len(b.Events), "position", b.Position(), "attempt", b.Attempt)
 		},
 		Retrying:  func(r RetryInfo) { logRetry(log, r) },
 		LeaseLost: func(l eventstore.Lease, err error) { log.Warn("subscription lost", of(l), "error", err) },

@@ -34,15 +34,29 @@
 //
 // # Exactly once
 //
-// A sink makes an event count once in one of two ways. It knows events by their
-// id, as most receivers with an idempotency key do. Or it keeps, in the
-// transaction that its own writes are in, the position of the last event and the
-// token of the batch:
+// A sink makes an event count once in one of three ways. It knows events by their
+// id, as most receivers with an idempotency key do. Or it is in the database of
+// the events, and saves the checkpoint in the transaction that its own writes are
+// in; with package sqlite, for instance:
+//
+//	func(ctx context.Context, b publish.Batch) error {
+//		return db.InTx(ctx, func(tx *sql.Tx) error {
+//			for _, e := range b.Events {
+//				… // tx.ExecContext
+//			}
+//			_, err := db.SaveCheckpointTx(ctx, tx, b.Lease, b.Position(), b.LeaseTTL)
+//			return err
+//		})
+//	}
+//
+// Until such a transaction ends the lease cannot be renewed: keep it shorter than
+// that. Or, in another database, the sink keeps the position of
+// the last event and the token of the lease with its own writes:
 //
 //	func(ctx context.Context, b publish.Batch) error {
 //		return inTransaction(ctx, func(tx Tx) error {
-//			token, last := tx.LockSubscription(b.Subscription)
-//			if b.Token < token {
+//			token, last := tx.LockSubscription(b.Lease.Subscription)
+//			if b.Lease.Token < token {
 //				return errors.New("somebody else runs the subscription")
 //			}
 //			for _, e := range b.Events {
@@ -50,7 +64,7 @@
 //					tx.Write(e)
 //				}
 //			}
-//			return tx.SaveSubscription(b.Subscription, b.Token, b.Position())
+//			return tx.SaveSubscription(b.Lease.Subscription, b.Lease.Token, b.Position())
 //		})
 //	}
 //

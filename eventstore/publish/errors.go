@@ -95,6 +95,7 @@ const (
 	Handling  Doing = "handle events"
 	Reading   Doing = "read events"
 	Acquiring Doing = "acquire the lease"
+	Renewing  Doing = "renew the lease"
 	Saving    Doing = "save the checkpoint"
 )
 

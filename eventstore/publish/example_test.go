@@ -74,10 +74,10 @@ type ledger struct {
 func (l *ledger) handle(_ context.Context, b publish.Batch) error {
 	l.mu.Lock() // the sink's transaction
 	defer l.mu.Unlock()
-	if b.Token < l.token {
+	if b.Lease.Token < l.token {
 		return errors.New("somebody else runs the subscription")
 	}
-	l.token = b.Token
+	l.token = b.Lease.Token
 	for _, e := range b.Events {
 		if e.Position > l.last {
 			l.sum += len(e.Data)

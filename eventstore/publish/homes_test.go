@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/eventstore/postgres"
+	"github.com/seed57833328/rondo/eventstore/postgres/postgrestest"
 	"github.com/seed57833328/rondo/eventstore/publish"
 	"github.com/seed57833328/rondo/eventstore/sqlite"
 )
@@ -30,6 +32,16 @@ var homes = map[string]func(t testing.TB) (open func() home){
 		file := filepath.Join(t.TempDir(), "events.db")
 		return func() home {
 			db, err := sqlite.Open(t.Context(), file, sqlite.Config{})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, db.Close()) })
+			return db
+		}
+	},
+	"postgres": func(t testing.TB) func() home {
+		t.Helper()
+		server := postgrestest.New(t)
+		return func() home {
+			db, err := postgres.Open(t.Context(), server.URL, postgres.Config{AutoMigrate: true})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, db.Close()) })
 			return db
@@ -211,7 +223,7 @@ func crash(t place) {
 	again := positions(batches[1].Events)
 	require.Equal(t, again, got.positions()[:len(again)], "what was handled and not saved comes again")
 	require.Equal(t, wanted(t, db, eventstore.Filter{}), append(positions(batches[0].Events), first(t, got.positions())...))
-	require.Greater(t, got.all()[0].Token, batches[0].Token)
+	require.Greater(t, got.all()[0].Lease.Token, batches[0].Lease.Token)
 }
 
 // handOver has publishers of one subscription start and stop while events are
@@ -267,17 +279,17 @@ func long(t place) {
 	add(ctx, t, db, "a-1", 1)
 	cfg := short(publish.Hooks{})
 	renewed := newTold()
-	var saves atomic.Int32
+	var renewals atomic.Int32
 	saved := newTold()
 	cfg.Hooks.Published = func(publish.Batch) { saved.tell() }
 	var tokens []int64
 	start(t, ctx, &faulty{home: t.open(), after: func(_ context.Context, call string) error {
-		if call == save && saves.Add(1) == 8 { // two leases long
+		if call == acquire && renewals.Add(1) == 9 { // two leases long
 			renewed.tell()
 		}
 		return nil
 	}}, func(ctx context.Context, b publish.Batch) error {
-		tokens = append(tokens, b.Token)
+		tokens = append(tokens, b.Lease.Token)
 		select {
 		case <-renewed.done:
 			return nil
@@ -299,7 +311,7 @@ func unwanted(t place) {
 	f := &faulty{home: t.open()}
 	f.after = func(_ context.Context, call string) error {
 		l, _, err := f.LoadCheckpoint(ctx, "sub")
-		if call == save && target.Load() > 0 && l.Checkpoint >= eventstore.Position(target.Load()) {
+		if (call == save || call == acquire) && target.Load() > 0 && l.Checkpoint >= eventstore.Position(target.Load()) {
 			moved.tell()
 		}
 		return err
@@ -347,5 +359,5 @@ func waits(t place) {
 	require.Empty(t, got.all())
 	require.NoError(t, db.ReleaseLease(ctx, lease))
 	got.waitFor(t, 1)
-	require.Greater(t, got.all()[0].Token, lease.Token)
+	require.Greater(t, got.all()[0].Lease.Token, lease.Token)
 }

@@ -63,7 +63,7 @@ func (p *Publisher) brief(ctx context.Context) (context.Context, context.CancelF
 }
 
 // holding is the time for which a lease is held. It belongs to the goroutine
-// that runs hold: all that renews the lease is done there, one after the other.
+// that runs keep: all that renews the lease is done there, one after the other.
 type holding struct {
 	*Publisher
 	lease     eventstore.Lease
@@ -79,8 +79,8 @@ type save struct {
 	reply      chan<- error
 }
 
-// hold lets the work be done until ctx ends, it fails, or the lease is lost.
-func (p *Publisher) hold(ctx context.Context, lease eventstore.Lease, expires time.Time) (_ eventstore.Lease, lost bool, _ error) {
+// keep lets the work be done until ctx ends, it fails, or the lease is lost.
+func (p *Publisher) keep(ctx context.Context, lease eventstore.Lease, expires time.Time) (_ eventstore.Lease, lost bool, _ error) {
 	work, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	h := &holding{
@@ -106,7 +106,7 @@ func (p *Publisher) hold(ctx context.Context, lease eventstore.Lease, expires ti
 		case s := <-saves:
 			s.reply <- h.save(work, s.checkpoint)
 		case <-h.heartbeat.C:
-			_ = h.save(work, h.lease.Checkpoint) // it ends the work, if it has to
+			h.renew(work)
 		case err := <-done:
 			lost, err := h.ended(ctx, work, err)
 			return h.lease, lost, err
@@ -114,23 +114,48 @@ func (p *Publisher) hold(ctx context.Context, lease eventstore.Lease, expires ti
 	}
 }
 
-// save sets the checkpoint and renews the lease. A handler that is slow to
-// return keeps the lease even after ctx has ended.
+// save sets the checkpoint, which renews the lease.
 func (h *holding) save(ctx context.Context, checkpoint eventstore.Position) error {
+	return h.hold(ctx, Saving, func(ctx context.Context) (eventstore.Lease, error) {
+		return h.checkpoints.SaveCheckpoint(ctx, h.lease, checkpoint, h.cfg.LeaseTTL)
+	})
+}
+
+// renew renews the lease, and ends the work if another has it. It does not save the
+// checkpoint: the handler may be ahead with that, in a transaction of its own. A
+// handler that is slow to return keeps the lease even when Run's context has
+// ended.
+func (h *holding) renew(ctx context.Context) {
+	_ = h.hold(ctx, Renewing, func(ctx context.Context) (eventstore.Lease, error) {
+		lease, err := h.checkpoints.AcquireLease(ctx, h.name, h.lease.Owner, h.cfg.LeaseTTL)
+		var held *eventstore.LeaseHeldError
+		switch {
+		case errors.As(err, &held):
+			return lease, fmt.Errorf("%w: %w", eventstore.ErrFenced, held)
+		case err == nil && lease.Token != h.lease.Token:
+			return lease, fmt.Errorf("%w, or its time had run out: its token was %d and is %d", eventstore.ErrFenced, h.lease.Token, lease.Token)
+		}
+		return lease, err
+	})
+}
+
+// hold does what renews the lease, until it succeeds, there is no sense in it any
+// more, or the work has ended.
+func (h *holding) hold(ctx context.Context, doing Doing, call func(context.Context) (eventstore.Lease, error)) error {
 	attempt := func(int) error {
 		began := time.Now()
-		call, cancel := h.brief(ctx)
+		ctx, cancel := h.brief(ctx)
 		defer cancel()
-		lease, err := h.checkpoints.SaveCheckpoint(call, h.lease, checkpoint, h.cfg.LeaseTTL)
+		lease, err := call(ctx)
 		if err == nil {
 			h.lease = lease
 			h.expiry.Reset(time.Until(began.Add(h.cfg.LeaseTTL)))
 		}
 		return err
 	}
-	err := h.again(ctx, RetryInfo{Doing: Saving}, 0, final, attempt(1), attempt)
+	err := h.again(ctx, RetryInfo{Doing: doing}, 0, final, attempt(1), attempt)
 	if err != nil && final(err) {
-		h.failed = fmt.Errorf("%s: %w", Saving, err)
+		h.failed = fmt.Errorf("%s: %w", doing, err)
 		h.end(h.failed)
 		return h.failed
 	}

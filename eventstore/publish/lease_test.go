@@ -42,7 +42,7 @@ func TestTakeoverFromOneThatWasCutOff(t *testing.T) {
 		finish := make(chan struct{})
 		var lost kept[error]
 		first := start(t, ctx, stale, func(ctx context.Context, b publish.Batch) error {
-			require.EqualValues(t, 1, b.Token)
+			require.EqualValues(t, 1, b.Lease.Token)
 			lose()
 			<-ctx.Done()
 			told.keep(context.Cause(ctx))
@@ -64,7 +64,7 @@ func TestTakeoverFromOneThatWasCutOff(t *testing.T) {
 		require.ErrorIs(t, told.all()[0], eventstore.ErrFenced)
 		require.Equal(t, []time.Duration{12 * time.Second}, ended.all())
 		require.Equal(t, upTo(3), got.positions(), "the same events again")
-		require.EqualValues(t, 2, got.all()[0].Token)
+		require.EqualValues(t, 2, got.all()[0].Lease.Token)
 
 		require.Empty(t, lost.all(), "before the handler has returned")
 		close(finish)
@@ -113,7 +113,7 @@ func TestStaleHolderIsFenced(t *testing.T) {
 		close(slow)
 		synctest.Wait()
 		require.Equal(t, upTo(5), second.positions(), "the same events again")
-		require.Greater(t, second.all()[0].Token, first.all()[0].Token)
+		require.Greater(t, second.all()[0].Lease.Token, first.all()[0].Lease.Token)
 		require.EqualValues(t, 5, checkpoint(ctx, t, db))
 
 		// And back again.
@@ -128,27 +128,38 @@ func TestStaleHolderIsFenced(t *testing.T) {
 // The handler's context ends with the renewal that was refused, not with the ttl.
 func TestFencedHandlerIsCancelledAtOnce(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t scene) {
-		ctx, db := t.Context(), t.db
-		add(ctx, t, db, "a-1", 1)
-		began := time.Now()
-		var ended time.Duration
-		var cause error
-		start(t, ctx, db, func(ctx context.Context, b publish.Batch) error {
-			if b.Token == 1 {
-				<-ctx.Done()
-				ended, cause = time.Since(began), context.Cause(ctx)
-				return cause
-			}
-			return nil
-		}, publish.Config{})
-		elapse(time.Second)
-		require.NoError(t, db.ResetCheckpoint(ctx, "sub", 0))
-		elapse(time.Minute)
-		require.Equal(t, 3*time.Second, ended, "the first heartbeat")
-		require.ErrorIs(t, cause, eventstore.ErrFenced)
-		require.EqualValues(t, 1, checkpoint(ctx, t, db), "it goes on by itself")
-	})
+	for name, byAnother := range map[string]bool{"reset": false, "taken by another": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t scene) {
+				ctx, db := t.Context(), t.db
+				add(ctx, t, db, "a-1", 1)
+				began := time.Now()
+				var ended kept[time.Duration]
+				var causes kept[error]
+				start(t, ctx, db, func(ctx context.Context, b publish.Batch) error {
+					if b.Lease.Token == 1 {
+						<-ctx.Done()
+						ended.keep(time.Since(began))
+						causes.keep(context.Cause(ctx))
+						return context.Cause(ctx)
+					}
+					return nil
+				}, publish.Config{})
+				elapse(time.Second)
+				require.NoError(t, db.ResetCheckpoint(ctx, "sub", 0))
+				if byAnother {
+					_, err := db.AcquireLease(ctx, "sub", "another", 30*time.Second)
+					require.NoError(t, err)
+				}
+				elapse(4 * time.Second)
+				require.Equal(t, []time.Duration{3 * time.Second}, ended.all(), "the first heartbeat")
+				require.ErrorIs(t, causes.all()[0], eventstore.ErrFenced)
+				elapse(time.Minute)
+				require.EqualValues(t, 1, checkpoint(ctx, t, db), "it goes on by itself")
+			})
+		})
+	}
 }
 
 func TestResetPublishesAgain(t *testing.T) {
@@ -217,7 +228,7 @@ func TestRenewalsAreTriedAgain(t *testing.T) {
 				told := map[publish.Doing]int{}
 				tokens := map[int64]int{}
 				start(t, ctx, f, func(ctx context.Context, b publish.Batch) error {
-					tokens[b.Token]++
+					tokens[b.Lease.Token]++
 					select {
 					case <-time.After(40 * time.Second):
 						return nil
@@ -236,7 +247,7 @@ func TestRenewalsAreTriedAgain(t *testing.T) {
 				}})
 				elapse(2 * time.Minute)
 				require.Equal(t, c.lost, lost)
-				require.NotZero(t, told[publish.Saving])
+				require.NotZero(t, told[publish.Renewing])
 				require.Equal(t, c.lost, told[publish.Acquiring] > 0)
 				require.Zero(t, told[publish.Handling], "a handler that was cancelled has not failed")
 				require.EqualValues(t, 1, checkpoint(ctx, t, db))

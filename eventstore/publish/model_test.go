@@ -63,10 +63,10 @@ func (w *world) leave(b publish.Batch, n int, counts bool) {
 	if counts {
 		w.running--
 	}
-	if b.Token < w.token {
+	if b.Lease.Token < w.token {
 		return
 	}
-	w.token = b.Token
+	w.token = b.Lease.Token
 	for _, e := range b.Events[:n] {
 		if len(w.once) == 0 || e.Position > w.once[len(w.once)-1] {
 			w.once = append(w.once, e.Position)
@@ -125,10 +125,10 @@ func model(t *rapid.T) {
 	begin := func(i int, crashAt int, afterwards bool) {
 		alive, kill := context.WithCancel(ctx)
 		w := &worker{kill: kill, done: make(chan struct{})}
-		saves := 0
+		calls := 0
 		crash := func(call string, after bool) error {
-			if call == save && !w.dead.Load() && after == afterwards {
-				if saves++; saves == crashAt {
+			if (call == save || call == acquire) && !w.dead.Load() && after == afterwards {
+				if calls++; calls == crashAt {
 					w.die()
 				}
 			}
@@ -227,7 +227,7 @@ func model(t *rapid.T) {
 			if workers[i] != nil {
 				t.Skip("it runs")
 			}
-			begin(i, rapid.IntRange(0, 4).Draw(t, "crash at save"), rapid.Bool().Draw(t, "after it"))
+			begin(i, rapid.IntRange(0, 8).Draw(t, "crash at call"), rapid.Bool().Draw(t, "after it"))
 		},
 		"shut down": func(t *rapid.T) { end(index.Draw(t, "worker")) },
 		"kill": func(t *rapid.T) {

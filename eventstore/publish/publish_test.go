@@ -28,9 +28,10 @@ func TestCatchesUpAndGoesLive(t *testing.T) {
 		require.Equal(t, upTo(280), got.positions(), "without time having passed")
 		require.EqualValues(t, 280, checkpoint(ctx, t, db))
 		for _, b := range got.all() {
-			require.Equal(t, "sub", b.Subscription)
-			require.EqualValues(t, 1, b.Token)
+			require.Equal(t, "sub", b.Lease.Subscription)
+			require.EqualValues(t, 1, b.Lease.Token)
 			require.Equal(t, 1, b.Attempt)
+			require.Equal(t, 12*time.Second, b.LeaseTTL)
 			require.LessOrEqual(t, len(b.Events), 100)
 		}
 

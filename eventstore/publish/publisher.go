@@ -43,12 +43,15 @@ func Each(f func(ctx context.Context, e eventstore.Recorded) error) Handler {
 
 // Batch is what a handler is given.
 type Batch struct {
-	Subscription string
 	// Events are in the order of their positions, at least one.
 	Events []eventstore.Recorded
-	// Token is the lease's fencing token. It ascends with each new holder: a
-	// sink that has seen a greater one refuses the batch.
-	Token int64
+	// Lease is what the subscription is run with, as it was when it was taken. Its
+	// Token ascends with each new holder: a sink that has seen a greater one
+	// refuses the batch.
+	Lease eventstore.Lease
+	// LeaseTTL is that of the Config: what a handler needs besides that saves the
+	// checkpoint itself, in the transaction that it writes in.
+	LeaseTTL time.Duration
 	// Attempt counts the attempts at the first event since the lease was taken,
 	// from 1.
 	Attempt int
@@ -125,7 +128,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			return p.wrap(p.release(ctx, lease, err))
 		}
 		p.cfg.Hooks.Started(lease)
-		lease, lost, err := p.hold(ctx, lease, expires)
+		lease, lost, err := p.keep(ctx, lease, expires)
 		if !lost {
 			err = p.wrap(p.release(ctx, lease, err))
 			p.cfg.Hooks.Stopped(lease, err)

@@ -38,7 +38,7 @@ func (p *Publisher) work(ctx context.Context, lease eventstore.Lease, save func(
 			}
 		}
 		if n := len(t.events); n > 0 {
-			if err := p.handle(ctx, t.events, lease.Token, save); err != nil {
+			if err := p.handle(ctx, t.events, lease, save); err != nil {
 				return err
 			}
 			checkpoint = t.events[n-1].Position
@@ -57,9 +57,9 @@ func (p *Publisher) work(ctx context.Context, lease eventstore.Lease, save func(
 
 // handle hands events to the handler until all have been handled, and saves how
 // far it has come.
-func (p *Publisher) handle(ctx context.Context, events []eventstore.Recorded, token int64, save func(eventstore.Position) error) error {
+func (p *Publisher) handle(ctx context.Context, events []eventstore.Recorded, lease eventstore.Lease, save func(eventstore.Position) error) error {
 	attempt := func(n int) error {
-		b := Batch{p.name, events, token, n}
+		b := Batch{events, lease, p.cfg.LeaseTTL, n}
 		err := p.call(ctx, b)
 		handled, err := handled(err, len(events))
 		if handled == 0 {
