@@ -14,6 +14,8 @@ import (
 	"github.com/seed57833328/rondo/eventstore/erasure"
 	"github.com/seed57833328/rondo/eventstore/eventstoretest"
 	"github.com/seed57833328/rondo/eventstore/memory"
+	"github.com/seed57833328/rondo/eventstore/postgres"
+	"github.com/seed57833328/rondo/eventstore/postgres/postgrestest"
 	"github.com/seed57833328/rondo/eventstore/sqlite"
 )
 
@@ -24,8 +26,8 @@ type home interface {
 }
 
 // TestConformance holds a store with encryption to what is asked of any other,
-// with the suite's events as they are, and with a subject for each event and
-// snapshot that has none.
+// with the suite's events as they are, most of which have no subject, and with one
+// for each event and snapshot that has none.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	homes := map[string]func(testing.TB, wrap) eventstoretest.Home{
@@ -51,18 +53,30 @@ func TestConformance(t *testing.T) {
 			}
 			return eventstoretest.Home{Store: open(t.(*testing.T)), Reopen: open} //nolint:forcetypeassert // it is one
 		},
+		"postgres": func(t testing.TB, around wrap) eventstoretest.Home {
+			t.Helper()
+			server := postgrestest.New(t)
+			open := func(t *testing.T) eventstore.Store {
+				t.Helper()
+				db, err := postgres.Open(t.Context(), server.URL, postgres.Config{AutoMigrate: true})
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, db.Close()) })
+				return around(t, db)
+			}
+			return eventstoretest.Home{Store: open(t.(*testing.T)), Reopen: open} //nolint:forcetypeassert // it is one
+		},
 	}
-	for what, around := range map[string]wrap{"few subjects": few, "all subjects": all} {
-		for name, home := range homes {
-			t.Run(what+"/"+name, func(t *testing.T) {
-				t.Parallel()
-				open := func(t *testing.T) eventstoretest.Home {
-					t.Helper()
-					return home(t, around)
-				}
-				eventstoretest.Run(t, open)
-			})
-		}
+	test := func(t *testing.T, home func(testing.TB, wrap) eventstoretest.Home, around wrap) {
+		t.Helper()
+		t.Parallel()
+		eventstoretest.Run(t, func(t *testing.T) eventstoretest.Home {
+			t.Helper()
+			return home(t, around)
+		})
+	}
+	t.Run("few subjects/memory", func(t *testing.T) { test(t, homes["memory"], few) })
+	for name, home := range homes {
+		t.Run("all subjects/"+name, func(t *testing.T) { test(t, home, all) })
 	}
 }
 

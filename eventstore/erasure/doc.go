@@ -98,7 +98,9 @@
 //
 // Variants of Append that a home has besides the contract, such as one in the
 // caller's transaction, know nothing of encryption: give them what [Store.Seal]
-// returns, and what they return to [Store.Open].
+// returns, and what they return to [Store.Open]. Seal before the transaction
+// begins: a key may have to be made, which in a database with one writer would
+// wait for the transaction that waits for it.
 //
 // # Concurrency
 //

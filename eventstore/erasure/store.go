@@ -102,7 +102,8 @@ func (s *Store) duplicate(ctx context.Context, writes []eventstore.Write, erased
 // another way: in a transaction of the caller's, for one. Events without an id
 // are given one, since a payload is bound to its event's. An event about a
 // subject that was erased is eventstore.ErrErased. What the inner store returns
-// of them is read with Open.
+// of them is read with Open. Do not call it in a transaction on the database that
+// the keys are in.
 func (s *Store) Seal(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Write, error) {
 	if !aboutSubjects(writes) {
 		return writes, nil

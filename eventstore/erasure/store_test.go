@@ -2,7 +2,9 @@ package erasure_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/eventstore/erasure"
+	"github.com/seed57833328/rondo/eventstore/sqlite"
 )
 
 func TestPayloadsAreEncrypted(t *testing.T) {
@@ -321,6 +324,30 @@ func TestSealAndOpen(t *testing.T) {
 	again, err := s.Open(ctx, opened...)
 	require.NoError(t, err)
 	require.Equal(t, opened, again, "what is redacted stays so")
+}
+
+// With a home's own append in a transaction.
+func TestSealInTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "events.db"), sqlite.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	s := around(t, db, db, erasure.Config{})
+	sealed, err := s.Seal(ctx, about("customer-1", "ann", 2))
+	require.NoError(t, err)
+	var done []eventstore.Appended
+	require.NoError(t, db.InTx(ctx, func(tx *sql.Tx) error {
+		done, err = db.AppendTx(ctx, tx, sealed...)
+		return err
+	}))
+	hidden(ctx, t, db)
+	opened, err := s.Open(ctx, done[0].Events...)
+	require.NoError(t, err)
+	require.Equal(t, collect(t, s.ReadAll(ctx, 0, eventstore.Filter{})), opened)
+	require.Contains(t, string(opened[1].Data), secret)
+	require.NoError(t, s.Erase(ctx, "ann"))
+	require.Equal(t, redacted(opened[1]), collect(t, s.ReadAll(ctx, 0, eventstore.Filter{}))[1])
 }
 
 func TestWhatTheInnerStoreLacks(t *testing.T) {
