@@ -36,6 +36,9 @@ func (e *RejectionError) Error() string {
 
 func (e *RejectionError) Unwrap() error { return e.Err }
 
+// RejectionCode is Code, for those who do not know this package: testkit.Given.
+func (e *RejectionError) RejectionCode() string { return e.Code }
+
 // KeyReusedError is returned for an idempotency key that another command has
 // had: the command, its payload or its aggregate differ.
 type KeyReusedError struct{ Key string }

@@ -169,6 +169,8 @@ type spoiled struct {
 	before func(context.Context, []eventstore.Write) error // of appends
 	after  func(context.Context, error) error
 	read   func(context.Context) error
+
+	afterRead func() // when nothing else goes on
 }
 
 // on sets what happens around appends.
@@ -212,6 +214,22 @@ func (s *spoiled) ReadStream(ctx context.Context, stream string, from eventstore
 	if _, _, read := s.hooks(); read != nil {
 		if err := read(ctx); err != nil {
 			return func(yield func(eventstore.Recorded, error) bool) { yield(eventstore.Recorded{}, err) }
+		}
+	}
+	if wait := s.afterRead; wait != nil {
+		var all []eventstore.Recorded
+		for e, err := range s.Store.ReadStream(ctx, stream, from) {
+			if err == nil {
+				all = append(all, e)
+			}
+		}
+		wait()
+		return func(yield func(eventstore.Recorded, error) bool) {
+			for _, e := range all {
+				if !yield(e, nil) {
+					return
+				}
+			}
 		}
 	}
 	return s.Store.ReadStream(ctx, stream, from)

@@ -93,6 +93,49 @@ func TestRejectionsAreNotStale(t *testing.T) {
 	require.Equal(t, "bob", looked.State.Taken["1"])
 }
 
+// A command that came after an append was committed, or after a stream was read,
+// is not rejected on the state of that moment, though it is told of it later.
+func TestRejectionsAreNotOfTheMomentBefore(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"appended", "read"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := newLog(t)
+				one, two := hallsOn(t, log, aggregate.Config[hall]{}), hallsOn(t, log, aggregate.Config[hall]{})
+				log.put(t, t.Context(), "hall-a", built{1}, taken{"ada", []string{"1"}})
+				_, err := two.Load(t.Context(), "a")
+				require.NoError(t, err)
+				open := make(chan struct{})
+				var wg sync.WaitGroup
+				first := any(idle{})
+				if when == "appended" {
+					first = ids{}
+					log.on(nil, func(_ context.Context, err error) error { <-open; return err })
+				} else {
+					log.afterRead = func() { <-open }
+				}
+				wg.Go(func() {
+					_, err := one.Execute(t.Context(), "a", first)
+					require.NoError(t, err)
+				})
+				synctest.Wait()
+				log.on(nil, nil)
+				log.afterRead = nil
+				_, err = two.Execute(t.Context(), "a", leave{"ada"})
+				require.NoError(t, err)
+				wg.Go(func() {
+					_, err := one.Execute(t.Context(), "a", take{"bob", []string{"1"}})
+					require.NoError(t, err, "the seat was free before it was asked for")
+				})
+				synctest.Wait()
+				close(open)
+				wg.Wait()
+			})
+		})
+	}
+}
+
 // gate holds appends up.
 type gate struct {
 	arrived chan struct{}

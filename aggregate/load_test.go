@@ -46,6 +46,32 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
+// What was loaded for a command whose caller has left is not used later.
+func TestFreshnessAfterALoadForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog(t)
+		h := hallsOn(t, log, aggregate.Config[hall]{Freshness: aggregate.EveryCommand})
+		open := make(chan struct{})
+		log.onRead(func(context.Context) error { <-open; return nil })
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := h.Load(ctx, "a")
+			require.ErrorIs(t, err, context.Canceled)
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		close(open)
+		synctest.Wait()
+		log.put(t, t.Context(), "hall-a", built{3})
+		got, err := h.Load(t.Context(), "a")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, got.Version)
+	})
+}
+
 func TestInvalidate(t *testing.T) {
 	t.Parallel()
 	log := newLog(t)
