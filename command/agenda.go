@@ -179,6 +179,7 @@ func (a *agenda) again() (after eventstore.Position, ok bool) {
 	}
 	after = a.dropped.position - 1
 	a.dropped = nil
+	a.read = after // until it has been read the checkpoint must not pass it
 	if after > a.lastFrom {
 		a.lastFrom, a.overLimit = after, a.limit
 	} else {
@@ -207,11 +208,16 @@ func (a *agenda) passive(e *entry) {
 	}
 }
 
-// wakeUp has those get up whose time has come.
+// wakeUp has those get up whose time has come, in the order in which they were
+// due.
 func (a *agenda) wakeUp(now time.Time) {
+	var up []*entry
 	for len(a.asleep) > 0 && !a.asleep[0].wake.After(now) {
-		e := a.asleep[0]
+		up = append(up, a.asleep[0])
 		heap.Pop(&a.asleep)
+	}
+	slices.SortFunc(up, (*entry).before)
+	for _, e := range up {
 		if e.progress.Key == "" || e.progress.Direct {
 			a.makeReady(e)
 			continue
@@ -220,7 +226,11 @@ func (a *agenda) wakeUp(now time.Time) {
 			a.line(e)
 		}
 		e.stage = inLine
-		a.promote(e.lane)
+	}
+	for _, e := range up { // the first of a lane is known when all are up
+		if e.lane != nil {
+			a.promote(e.lane)
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func child(ctx context.Context, path string) error {
 // in effect, and so is all that was recorded.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	rounds := 8
+	rounds := 5
 	if testing.Short() {
 		rounds = 2
 	}

@@ -92,12 +92,8 @@ func (s *state) receipt() Receipt {
 	return r
 }
 
-// evolve puts one more event on top of what is known.
-func (s *state) evolve(e eventstore.Recorded) error {
-	value, err := registry.Decode(e)
-	if err != nil {
-		return err
-	}
+// evolve puts one more event, and the value in it, on top of what is known.
+func (s *state) evolve(e *eventstore.Recorded, value any) {
 	s.version, s.position, s.at = e.Version, e.Position, e.At
 	switch value := value.(type) {
 	case accepted:
@@ -105,7 +101,7 @@ func (s *state) evolve(e eventstore.Recorded) error {
 		s.Tenant, s.Status, s.Actor, s.AcceptedAt = e.Tenant, Pending, e.Meta.Actor, e.At
 		s.Metadata = Metadata{e.Meta.CorrelationID, e.Meta.CausationID, e.Meta.TraceParent, e.Meta.Labels}
 		s.firstID, s.erased, s.begun = e.ID, e.Redacted, value.Direct
-		s.progress = progressOf(value, e)
+		s.progress = progressOf(value, *e)
 		s.Attempts = s.progress.Attempts
 	case started:
 		s.begin(progress(value))
@@ -120,7 +116,6 @@ func (s *state) evolve(e eventstore.Recorded) error {
 		s.Status, s.Attempts, s.Failure, s.FinishedAt = Failed, value.Attempts, &value.Failure, e.At
 		s.Next, s.begun = time.Time{}, false
 	}
-	return nil
 }
 
 // begin says that the command is pending, also if it had failed before.
@@ -182,12 +177,14 @@ func (b *Bus) load(ctx context.Context, id uuid.UUID) (*state, error) {
 	s := &state{}
 	s.ID = id
 	for e, err := range b.store.ReadStream(ctx, b.stream(id), 1) {
+		var value any
 		if err == nil {
-			err = s.evolve(e)
+			value, err = registry.Decode(e)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read command %s: %w", id, err)
 		}
+		s.evolve(&e, value)
 	}
 	if s.version == 0 {
 		return nil, fmt.Errorf("command %s: %w", id, ErrNotFound)
@@ -224,7 +221,8 @@ func (b *Bus) append(ctx context.Context, s *state, value any, subject string) e
 	if len(appended) != 1 || len(appended[0].Events) != 1 {
 		return fmt.Errorf("append to %q: the event store tells of other events than it was given", write.Stream)
 	}
-	return s.evolve(appended[0].Events[0])
+	s.evolve(&appended[0].Events[0], value)
+	return nil
 }
 
 // appendAgain goes on after an append has failed with err. It may have happened.
