@@ -45,9 +45,9 @@ func (e *EffectError) Unwrap() error { return e.is }
 // Retryable tells whether another attempt may succeed.
 func (e *EffectError) Retryable() bool { return !e.Rejected && !e.Final }
 
-// Rejected marks err as a definitive refusal: nothing was done, and nothing will
-// be, however late. Only such an error drops the undo of what it answers. It is
-// nil if err is.
+// Rejected marks err as a definitive refusal: nothing was done under this key, by
+// this attempt or another, and nothing will be, however late. Only such an error
+// drops the undo of what it answers. It is nil if err is.
 func Rejected(err error) error {
 	if err == nil {
 		return nil
