@@ -85,7 +85,7 @@ func short(hooks publish.Hooks) publish.Config {
 	if hooks.Retrying == nil {
 		hooks.Retrying = func(publish.RetryInfo) {}
 	}
-	return publish.Config{BatchSize: 7, LeaseTTL: 600 * time.Millisecond, RetryDelay: 5 * time.Millisecond, Hooks: hooks}
+	return publish.Config{BatchSize: 7, LeaseTTL: 1500 * time.Millisecond, RetryDelay: 5 * time.Millisecond, Hooks: hooks}
 }
 
 // told is something that a test waits for.
@@ -271,7 +271,8 @@ func reset(t place) {
 	got.waitFor(t, 10)
 	require.NoError(t, db.ResetCheckpoint(ctx, "sub", all[4]))
 	got.waitFor(t, 15)
-	require.Equal(t, append(all, all[5:]...), got.positions())
+	require.Equal(t, all, first(t, got.positions()))
+	require.Subset(t, got.positions()[10:], all[5:])
 }
 
 func long(t place) {
