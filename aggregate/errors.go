@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/store"
 	"github.com/seed57833328/rondo/workflow"
@@ -105,6 +106,14 @@ func IsConflict(err error) bool {
 	return errors.As(err, &conflict) || errors.As(err, &reused)
 }
 
+// IsInput tells whether what the caller gave makes no sense: the id, the key, the
+// tenant, the command. The *eventstore.InputError says which, and what is wanted.
+func IsInput(err error) bool {
+	var input *eventstore.InputError
+	var no *refusal // of events, which are the decider's
+	return errors.As(err, &input) && !errors.As(err, &no)
+}
+
 // Retryable tells whether the same command may succeed when it is executed again
 // a little later, and cannot be done twice by that.
 func Retryable(err error) bool {
@@ -123,7 +132,8 @@ func IsPermanent(err error) bool {
 	return err != nil && !IsRejection(err) && !IsConflict(err) && !Retryable(err) && !ended(err) && !errors.As(err, &cut)
 }
 
-// ended tells a context's error.
+// ended tells the error of a context that has ended, and not that of an attempt
+// which took too long.
 func ended(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, effect.ErrTimeout)
 }
