@@ -279,7 +279,7 @@ func TestUnsureCommit(t *testing.T) {
 	t.Parallel()
 	s := open(t, file(t), sqlite.Config{})
 	ctx := t.Context()
-	s.SetFault(failing("COMMIT", lib.SQLITE_IOERR_FSYNC, 1))
+	s.SetFault(failing("COMMIT", lib.SQLITE_IOERR_FSYNC, -1)) // for ever, on this connection
 	w := one("a-1", "made")
 	_, err := s.Append(ctx, w, one("b-1", "made"))
 	var unknown *eventstore.UnknownOutcomeError

@@ -239,6 +239,39 @@ func TestInTxIsCalledAgain(t *testing.T) {
 	require.Equal(t, 1, count(t, s))
 }
 
+// A statement is not interrupted by its context: SQLite would roll back all of the
+// transaction, also what is others'.
+func TestInTxIsNotInterrupted(t *testing.T) {
+	t.Parallel()
+	s := seats(t, sqlite.Config{})
+	release := occupied(t, s)
+	var wg sync.WaitGroup
+	calls := 0
+	var neighbour, failed error
+	queue(s, &wg, func() {
+		neighbour = s.InTx(t.Context(), func(tx *sql.Tx) error {
+			calls++
+			return hold(t.Context(), tx, "A")
+		})
+	})
+	queue(s, &wg, func() {
+		failed = s.InTx(t.Context(), func(tx *sql.Tx) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			err := run(ctx, tx, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+				INSERT INTO seats SELECT 'row ' || i, 0 FROM n`)
+			<-ctx.Done()
+			return errors.Join(err, run(ctx, tx, `SELECT 1`))
+		})
+	})
+	release()
+	wg.Wait()
+	require.NoError(t, neighbour)
+	require.Equal(t, 1, calls)
+	require.ErrorIs(t, failed, context.DeadlineExceeded)
+	require.Equal(t, map[string]int{"A": 1}, held(t, s))
+}
+
 // SQLite may roll back all of a transaction by itself. A function that does not
 // notice must not take that for success.
 func TestInTxRolledBackBySQLite(t *testing.T) {
