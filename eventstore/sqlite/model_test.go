@@ -53,6 +53,7 @@ func (j *batchJob) writes(there uuid.UUID) []eventstore.Write {
 }
 
 func (j *batchJob) run(t *testing.T, s *sqlite.Store, there uuid.UUID) {
+	t.Helper()
 	ctx := t.Context()
 	switch j.kind {
 	case appends, appendsTwo, conflicts, duplicates:
