@@ -85,6 +85,8 @@ func countReducer(onBoom func(*count)) reducer.Func[count, countAction] {
 
 func odd(what string) effect.Effect[countAction] {
 	switch what {
+	case "fetch":
+		return cfx.Do(fetch{7}, saga.Undo(unfetch{7}))
 	case "hold":
 		return raw.Hold("x")
 	case "run":
