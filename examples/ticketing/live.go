@@ -5,108 +5,180 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
 
+	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/examples/ticketing/audit"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/show"
-	"github.com/seed57833328/rondo/store"
 )
 
-// fastRuntime is the real runtime with time running faster.
-type fastRuntime struct {
-	store.Runtime
-	began time.Time
-	speed float64
-}
-
-func newFastRuntime(speed float64) *fastRuntime {
-	return &fastRuntime{Runtime: store.RuntimeOf(context.Background()), began: time.Now(), speed: speed}
-}
-
-// Elapsed is the time that has passed on this runtime.
-func (r *fastRuntime) Elapsed() time.Duration {
-	return time.Duration(float64(time.Since(r.began)) * r.speed)
-}
-
-// Now is the time on this runtime.
-func (r *fastRuntime) Now() time.Time { return r.began.Add(r.Elapsed()) }
-
-// AfterFunc runs f when d of this runtime's time has passed.
-func (r *fastRuntime) AfterFunc(d time.Duration, f func()) store.Timer {
-	return fastTimer{r.Runtime.AfterFunc(r.real(d), f), r}
-}
-
-func (r *fastRuntime) real(d time.Duration) time.Duration {
-	return time.Duration(float64(d) / r.speed)
-}
-
-type fastTimer struct {
-	store.Timer
-	runtime *fastRuntime
-}
-
-func (t fastTimer) Reset(d time.Duration) bool { return t.Timer.Reset(t.runtime.real(d)) }
-
-// runLive is the sale on real goroutines.
+// runLive is the sale on real goroutines, with a log that another run can go on
+// from.
 func runLive(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	rt := newFastRuntime(o.speed)
-	seed := uint64(rand.Uint32()) //nolint:gosec // any will do; a short one is easier to type
+	h, err := openHome(ctx, o.db)
+	if err != nil {
+		return refuse(ctx, exitUsage, fmt.Errorf("--db %s: %w", redacted(o.db), err), stderr)
+	}
+	l := &live{options: o, home: h, stdout: stdout, stderr: stderr}
+	code := l.run(ctx)
+	end := h.Close
+	if l.forget {
+		end = h.forget
+	}
+	if err := end(); err != nil && code == exitOK {
+		code = refuse(ctx, exitFailed, err, stderr)
+	}
+	return code
+}
+
+// refuse says why the program ends.
+func refuse(ctx context.Context, code int, err error, stderr io.Writer) int {
+	if cause := context.Cause(ctx); cause != nil {
+		if err = cause; errors.Is(err, context.Canceled) {
+			fmt.Fprintln(stderr, "ticketing: interrupted")
+			return exitInterrupted
+		}
+	}
+	fmt.Fprintf(stderr, "ticketing: %v\n", err)
+	return code
+}
+
+// patience is how far the log may be behind the sale before the clock waits for
+// it, in the sale's time.
+const patience = 3 * time.Second
+
+// live is one run of a sale that is in a home.
+type live struct {
+	options
+	home           *home
+	lease          *lease // through which it is written
+	stdout, stderr io.Writer
+	forget         bool // the home has nothing that anybody needs
+}
+
+func (l *live) run(ctx context.Context) int {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var err error
+	l.lease, err = takeLease(ctx, l.home, func(held *eventstore.LeaseHeldError) {
+		fmt.Fprintf(l.stdout, "the sale is held by %s until %s: waiting whether it is still there\n",
+			held.Owner, held.Expires.Format(time.TimeOnly))
+	}, stop)
+	if err != nil {
+		l.forget = true // if it was made for this run
+		return refuse(ctx, exitFailed, err, l.stderr)
+	}
+	code := l.hold(ctx, stop)
+	if err := l.lease.giveUp(ctx); err != nil && code == exitOK {
+		return refuse(ctx, exitFailed, err, l.stderr)
+	}
+	return code
+}
+
+// hold runs the sale while the process has the right to.
+func (l *live) hold(ctx context.Context, stop context.CancelCauseFunc) int {
+	past, err := sale.Read(ctx, l.lease)
+	if err == nil {
+		err = l.adopt(past)
+	}
+	if err != nil {
+		return refuse(ctx, exitUsage, fmt.Errorf("--db %s: %w", redacted(l.db), err), l.stderr)
+	}
+	goesOn := past.Events > 0
+	if err := past.Begin(ctx, l.terms); err != nil {
+		l.forget = !goesOn
+		return refuse(ctx, exitFailed, err, l.stderr)
+	}
+	rt := newFastRuntime(l.speed, past.Last)
+	defer rt.stop()
 	var screen *show.Screen
-	if terminal, ok := stdout.(*os.File); ok && !o.plain && isTerminal(terminal) {
+	if terminal, ok := l.stdout.(*os.File); ok && !l.plain && isTerminal(terminal) {
 		screen = newScreen(terminal)
 	}
 	watch := func(h sale.Happening) {
 		if screen != nil {
-			screen.Happened(h, rt.began)
+			screen.Happened(h, l.terms.OpenedAt)
 		}
 	}
-	s, err := sale.New(sale.Config{Seed: seed, Rates: o.rates, Runtime: rt, Watch: watch})
+	s, err := sale.New(sale.Config{
+		Seed: l.terms.Seed, Rates: l.terms.Rates, Runtime: rt, Past: past, Watch: watch, Halted: stop,
+	})
 	if err != nil {
-		fmt.Fprintf(stderr, "ticketing: %v\n", err)
-		return exitFailed
+		return refuse(ctx, exitFailed, err, l.stderr)
 	}
-	s.Offer(o.hall()...)
-	fmt.Fprintf(stdout, "%d customers, %d seats, %g times real speed, failures of seed %d\n", o.customers, o.seats, o.speed, seed)
+	s.Offer(l.hall()...)
+	rt.waitFor(func(now time.Time) bool { return s.Lag(now) > patience })
+	l.greet(past, goesOn)
 
-	stop := follow(s, rt, screen, stdout)
-	err = s.Serve(ctx, o.customers, seed)
-	stop()
+	unfollow := follow(s, rt, l.terms.OpenedAt, screen, l.stdout)
+	if err = s.GoOn(ctx); err == nil && !past.Closed {
+		err = s.Serve(ctx, l.customers, l.terms.Seed)
+	}
+	unfollow()
+	if err == nil && !past.Closed {
+		err = past.Close(ctx)
+	}
+	return l.judge(ctx, s, rt, err)
+}
 
+// greet says what begins.
+func (l *live) greet(past *sale.Past, goesOn bool) {
+	fmt.Fprintf(l.stdout, "%d customers, %d seats, %g times real speed, failures of seed %d\n", l.customers, l.seats, l.speed, l.terms.Seed)
+	switch again := l.home.again(); {
+	case past.Closed:
+		fmt.Fprintf(l.stdout, "the sale is over: %d events are read\n", past.Events)
+	case goesOn:
+		fmt.Fprintf(l.stdout, "the sale goes on at %s, after %d events\n", show.Clock(past.Last.Sub(l.terms.OpenedAt)), past.Events)
+	case again != "":
+		fmt.Fprintf(l.stdout, "its log is in %s; whenever it is stopped, it goes on with\n  %s\n", l.home.name, again)
+	}
+}
+
+// judge tells how the sale went and audits it.
+func (l *live) judge(ctx context.Context, s *sale.Sale, rt *fastRuntime, err error) int {
 	took, tally := time.Since(rt.began), s.Tally()
-	fmt.Fprintf(stdout, "%s\n%s\n", show.Clock(rt.Elapsed()), strings.Join(show.Summary(tally), "\n"))
+	fmt.Fprintf(l.stdout, "%s\n%s\n", show.Clock(rt.Now().Sub(l.terms.OpenedAt)), strings.Join(show.Summary(tally), "\n"))
 	if ctx.Err() != nil {
 		_ = s.Close(ctx) // cuts short what goes on, and says what: not of interest here
-		fmt.Fprintln(stderr, "ticketing: interrupted before the end, so there is nothing to audit")
-		return exitInterrupted
+		code := refuse(ctx, exitFailed, err, l.stderr)
+		if again := l.home.again(); again != "" {
+			fmt.Fprintf(l.stderr, "to go on with the sale: %s\n", again)
+		} else {
+			fmt.Fprintln(l.stderr, "it was before the end, so there is nothing to audit")
+		}
+		return code
 	}
-	report := audit.Run(s.Records())
-	err = errors.Join(err, s.Close(ctx))
+	records, readErr := s.RecordsInLog(ctx)
+	report := audit.Run(records)
+	err = errors.Join(err, readErr, s.Close(ctx))
 	reservations := tally.Open + tally.Completed + tally.Failed + tally.Cancelled
-	fmt.Fprintf(stdout, "\n%.2f s: %d reservations, %.0f a second; %d actions, %.0f a second\n\naudit\n%s",
-		took.Seconds(), reservations, float64(reservations)/took.Seconds(), tally.Actions, float64(tally.Actions)/took.Seconds(), report)
-	code := verdict(report.Passed(), err, stdout, stderr)
+	rate := func(n int64) float64 { return float64(n) / took.Seconds() }
+	fmt.Fprintf(l.stdout, "\n%.2f s: %d reservations, %.0f a second; %d actions, %.0f a second; %d events, %.0f a second\n\naudit\n%s",
+		took.Seconds(), reservations, rate(int64(reservations)), tally.Actions, rate(tally.Actions), tally.Events, rate(tally.Events), report)
+	code := verdict(report.Passed(), err, l.stdout, l.stderr)
+	l.forget = code == exitOK
 	if code != exitOK {
-		fmt.Fprintf(stdout, "to simulate a sale with the same customers and failures: go run ./examples/ticketing --seed %d%s\n", seed, o.repeat())
+		fmt.Fprintf(l.stdout, "to simulate a sale with the same customers and failures: go run ./examples/ticketing --seed %d%s\n", l.terms.Seed, l.repeat())
 	}
 	return code
 }
 
 // follow shows the sale while it goes on, on the screen or in lines.
-func follow(s *sale.Sale, rt *fastRuntime, screen *show.Screen, stdout io.Writer) (stop func()) {
+func follow(s *sale.Sale, rt *fastRuntime, opened time.Time, screen *show.Screen, stdout io.Writer) (stop func()) {
+	clock := func() string { return show.Clock(rt.Now().Sub(opened)) }
 	if screen != nil {
 		return screen.Start(func() (string, sale.Tally, []inventory.Section) {
-			return show.Clock(rt.Elapsed()), s.Tally(), s.Sections()
+			return clock(), s.Tally(), s.Sections()
 		})
 	}
 	return every(rt, progressEvery, func() {
-		fmt.Fprintf(stdout, "%s  %s\n", show.Clock(rt.Elapsed()), show.Progress(s.Tally()))
+		fmt.Fprintf(stdout, "%s  %s\n", clock(), show.Progress(s.Tally()))
 	})
 }
 

@@ -5,10 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
+	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/script"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 )
@@ -30,8 +33,10 @@ type options struct {
 	seed                       uint64
 	seeds                      int
 	script                     string
+	db                         string
 	plain                      bool
 
+	terms sale.Terms      // of a live sale
 	given map[string]bool // the flags that were
 }
 
@@ -53,13 +58,20 @@ Flags:
                    In a script these rates are 0 unless given.
   --speed N        how many times faster than real a live sale runs (300: five
                    minutes pass in a second)
+  --db HOME        where a live sale has its log, and another run goes on with it
+                   after it was stopped, also by kill -9: sqlite:FILE,
+                   postgres://… (migrated by go run ./cmd/rondo migrate), or
+                   memory, which lives as long as the program. The default is a
+                   file in a temporary folder, removed when the audit has passed.
+                   A sale keeps its customers, seats and rates.
   --plain          print lines in a terminal too
   --seed N, --seeds N, --script FILE   as above; --seed goes with --script too
 
 Commands of a script, one JSON object a line (# begins a comment):
 %s
 Exit code: 0 the audit passed; 1 it failed; 2 bad flags; 3 it passed, but the
-script had bad lines; 130 interrupted.
+script had bad lines; 130 interrupted. A HOME that cannot be used is 2, one whose
+sale another process runs is 1.
 `
 
 // parseOptions reads the command line.
@@ -92,6 +104,7 @@ func parseOptions(args []string) (options, error) {
 var meaningless = []struct{ flag, beside string }{
 	{"seed", "seeds"}, {"script", "seeds"},
 	{"speed", "seed"}, {"speed", "seeds"}, {"speed", "script"},
+	{"db", "seed"}, {"db", "seeds"}, {"db", "script"},
 	{"customers", "script"}, {"seats", "script"}, {"sections", "script"},
 }
 
@@ -117,6 +130,7 @@ func flags(o *options) *flag.FlagSet {
 	fs.Var((*seed)(&o.seed), "seed", "")
 	fs.Var(count{&o.seeds, 1_000_000}, "seeds", "")
 	fs.StringVar(&o.script, "script", "", "")
+	fs.Var((*db)(&o.db), "db", "")
 	fs.BoolVar(&o.plain, "plain", false, "")
 	return fs
 }
@@ -185,6 +199,43 @@ func (s *seed) Set(text string) error {
 		return errors.New("want a whole number from 0 to 18446744073709551615")
 	}
 	*s = seed(n)
+	return nil
+}
+
+// db is a flag for where a sale has its log.
+type db string
+
+func (d *db) String() string { return string(*d) }
+
+func (d *db) Set(text string) error {
+	*d = db(text)
+	return checkHome(text)
+}
+
+// adopt makes the options those of a live sale: of the one that a log has, or
+// else of one that begins.
+func (o *options) adopt(past *sale.Past) error {
+	if past.Events == 0 {
+		o.terms = sale.Terms{
+			Customers: o.customers, Seats: o.seats, Sections: o.sections, Rates: o.rates,
+			Seed:     uint64(rand.Uint32()), //nolint:gosec // any will do; a short one is easier to type
+			OpenedAt: time.Now().UTC().Truncate(time.Millisecond),
+		}
+		return nil
+	}
+	t := past.Terms
+	for _, f := range []struct {
+		name      string
+		asked, is any
+	}{
+		{"customers", o.customers, t.Customers}, {"seats", o.seats, t.Seats}, {"sections", o.sections, t.Sections},
+		{"decline", o.rates.Decline, t.Rates.Decline}, {"timeout", o.rates.Timeout, t.Rates.Timeout}, {"late", o.rates.Late, t.Rates.Late},
+	} {
+		if o.given[f.name] && f.asked != f.is {
+			return fmt.Errorf("there is a sale with --%s %v, not %v: leave that out to go on with it, or give another --db", f.name, f.is, f.asked)
+		}
+	}
+	o.terms, o.customers, o.seats, o.sections, o.rates = t, t.Customers, t.Seats, t.Sections, t.Rates
 	return nil
 }
 

@@ -37,23 +37,35 @@ func Events() []eventstore.Type {
 // Category is that of the streams that a gateway writes.
 const Category = "gateway"
 
-// keep records what decide comes to.
+// keep records what decide comes to, in the account's turn.
 func (g *Gateway) keep(ctx context.Context, key ticket.Reservation, a *account, decide func() any) error {
-	return g.log.Keep(ctx, Category+"-"+string(key), &a.version, a.apply, decide)
+	return g.log.Keep(ctx, Category+"-"+string(key), &a.version,
+		func(event any) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			a.apply(event)
+		},
+		func() any {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return decide()
+		})
 }
 
 // Remember takes in an event that was read from the log, before anything else is
 // asked of the gateway.
 func (g *Gateway) Remember(event any) {
-	var key ticket.Reservation
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	switch e := event.(type) {
 	case ChargeTaken:
-		key = e.Key
+		g.account(e.Key).remember(e)
 	case Closed:
-		key = e.Key
+		g.account(e.Key).remember(e)
 	}
-	a := g.lock(key)
-	defer a.mu.Unlock()
+}
+
+func (a *account) remember(event any) {
 	a.apply(event)
 	a.version++
 }

@@ -65,14 +65,15 @@ type Gateway struct {
 	rates Rates
 	log   *recorder.Log
 
-	mu       sync.Mutex
+	mu       sync.Mutex // of what the accounts have
 	accounts map[ticket.Reservation]*account
 }
 
 // account is what the gateway knows under one key. Time decides: a charge is
 // done once it is decidedAt, whoever looks.
 type account struct {
-	mu        sync.Mutex
+	turn sync.Mutex // of the requests that change something, held while it is recorded
+
 	behaviour *Behaviour // instead of what is drawn, nil for none
 	requests  int
 	silent    int // requests left without an answer
@@ -92,9 +93,9 @@ func New(seed uint64, rates Rates, log *recorder.Log) *Gateway {
 
 // Behave sets what the gateway does to the first charge under a key.
 func (g *Gateway) Behave(key ticket.Reservation, b Behaviour) {
-	a := g.lock(key)
-	defer a.mu.Unlock()
-	a.behaviour = &b
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.account(key).behaviour = &b
 }
 
 // Handlers are the handlers of the payment's requests.
@@ -123,8 +124,8 @@ func (g *Gateway) submitCharge(ctx context.Context, q payment.SubmitCharge) (str
 // takeCharge decides a charge. It returns what will have become of it, after
 // which wait, and whether the caller hears of it.
 func (g *Gateway) takeCharge(ctx context.Context, q payment.SubmitCharge, now time.Time) (s payment.Standing, wait time.Duration, heard bool, err error) {
-	a := g.lock(q.Key)
-	defer a.mu.Unlock()
+	a, end := g.begin(q.Key)
+	defer end()
 	lost, heard := g.hears(q.Key, a)
 	err = g.keep(ctx, q.Key, a, func() any {
 		if a.charge != payment.StandsUnknown || a.closed || lost { // it came before, too late, or never
@@ -132,6 +133,8 @@ func (g *Gateway) takeCharge(ctx context.Context, q payment.SubmitCharge, now ti
 		}
 		return ChargeTaken{q.Key, q.Amount, g.declines(q.Key, a), now.Add(g.delay(q.Key, a))}
 	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if a.charge == payment.StandsUnknown && a.closed {
 		return payment.StandsDeclined, 0, heard, err
 	}
@@ -144,9 +147,12 @@ func (g *Gateway) lookUp(ctx context.Context, q payment.LookUp) (payment.Standin
 }
 
 func (g *Gateway) takeLookup(key ticket.Reservation, now time.Time) (s payment.Standing, heard bool) {
-	a := g.lock(key)
-	defer a.mu.Unlock()
+	g.mu.Lock()
+	a := g.account(key)
+	g.mu.Unlock()
 	_, heard = g.hears(key, a)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	return a.standing(now), heard
 }
 
@@ -159,8 +165,8 @@ func (g *Gateway) submitRefund(ctx context.Context, q payment.SubmitRefund) (tic
 }
 
 func (g *Gateway) takeRefund(ctx context.Context, key ticket.Reservation, now time.Time) (amount ticket.Money, heard bool, err error) {
-	a := g.lock(key)
-	defer a.mu.Unlock()
+	a, end := g.begin(key)
+	defer end()
 	lost, heard := g.hears(key, a)
 	if lost {
 		return 0, false, nil
@@ -171,6 +177,8 @@ func (g *Gateway) takeRefund(ctx context.Context, key ticket.Reservation, now ti
 		}
 		return Closed{key, now}
 	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	switch {
 	case err != nil:
 		return 0, heard, err
@@ -182,22 +190,30 @@ func (g *Gateway) takeRefund(ctx context.Context, key ticket.Reservation, now ti
 	return a.amount, heard, nil
 }
 
-// lock finds the account of a key, for one at a time.
-func (g *Gateway) lock(key ticket.Reservation) *account {
-	g.mu.Lock()
+// account finds that of a key. It is called with mu held.
+func (g *Gateway) account(key ticket.Reservation) *account {
 	a := g.accounts[key]
 	if a == nil {
 		a = &account{}
 		g.accounts[key] = a
 	}
-	g.mu.Unlock()
-	a.mu.Lock()
 	return a
 }
 
+// begin takes the turn to change an account, until end is called.
+func (g *Gateway) begin(key ticket.Reservation) (a *account, end func()) {
+	g.mu.Lock()
+	a = g.account(key)
+	g.mu.Unlock()
+	a.turn.Lock()
+	return a, a.turn.Unlock
+}
+
 // hears tells whether a request is lost on its way to the gateway, and whether
-// its caller hears the answer. The account is locked, as it is for the following.
+// its caller hears the answer.
 func (g *Gateway) hears(key ticket.Reservation, a *account) (lost, heard bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	a.requests++
 	if b := a.behaviour; b != nil {
 		lost = b.Lost && a.requests == 1
@@ -210,6 +226,8 @@ func (g *Gateway) hears(key ticket.Reservation, a *account) (lost, heard bool) {
 	return g.draw(key, "lost", a.requests) < 0.5, false
 }
 
+// declines tells whether a charge is refused. It is called with mu held, as is
+// delay.
 func (g *Gateway) declines(key ticket.Reservation, a *account) bool {
 	if a.behaviour != nil {
 		return a.behaviour.Decline
@@ -284,10 +302,9 @@ func (k Kind) String() string { return [...]string{"unknown", "charge", "refund"
 // of charges that are not decided yet.
 func (g *Gateway) Ledger(now time.Time) (entries []Entry, undecided []ticket.Reservation) {
 	g.mu.Lock()
-	keys := slices.Sorted(maps.Keys(g.accounts))
-	g.mu.Unlock()
-	for _, key := range keys {
-		a := g.lock(key)
+	defer g.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(g.accounts)) {
+		a := g.accounts[key]
 		switch a.standing(now) {
 		case payment.StandsProcessing:
 			undecided = append(undecided, key)
@@ -298,7 +315,6 @@ func (g *Gateway) Ledger(now time.Time) (entries []Entry, undecided []ticket.Res
 			}
 		case payment.StandsUnknown, payment.StandsDeclined:
 		}
-		a.mu.Unlock()
 	}
 	return entries, undecided
 }

@@ -26,6 +26,16 @@ type State struct {
 	Section Section
 }
 
+// Resumes is the [Resume] that a state needs which another process has left, if
+// anything goes on in it.
+func Resumes(s *State) (Action, bool) {
+	goesOn := s.Load.Phase() == workflow.Loading
+	for _, claim := range s.Section.Claims {
+		goesOn = goesOn || claim.Status == IsHeld
+	}
+	return Resume{}, goesOn
+}
+
 // LoadSection asks for a section as it stands.
 type LoadSection struct{ Section ticket.Section }
 
@@ -45,7 +55,7 @@ func (Reducer) Reduce(s *State, action Action, env reducer.Env) effect.Effect[Ac
 	case SectionLoaded:
 		return loaded(s, a.Section, env)
 	case LoadFailed:
-		return loadFailed(s, a)
+		return loadFailed(s, a, env)
 	case Resume:
 		return goOn(s)
 	case HoldExpired:
@@ -61,13 +71,14 @@ func (Reducer) Reduce(s *State, action Action, env reducer.Env) effect.Effect[Ac
 func admit(s *State, c Command, env reducer.Env) effect.Effect[Action] {
 	switch step, err := s.Load.Admit(c.at(), c, env.Now(), policy); {
 	case err != nil:
-		return reject(c, ticket.Reject(Unavailable, "%v", err))
+		return fx.Send(Rejected{c.of(), ticket.Reject(Unavailable, "%v", err)})
 	case step == workflow.Load:
 		return fx.All(fx.Hold(placeOf(c)), load(c.at()))
 	case step == workflow.Wait:
 		return fx.Hold(placeOf(c))
 	}
-	return process(&s.Section, c)
+	answer, then := process(&s.Section, c)
+	return fx.All(then, fx.Send(answer))
 }
 
 // place is the key under which a command waits.
@@ -91,18 +102,18 @@ func load(id ticket.Section) effect.Effect[Action] {
 	}, effect.Timeout(5*time.Second), effect.Retry(effect.RetryPolicy{Attempts: 5}))
 }
 
-// loaded keeps the section and lets those who waited go on, in their order.
+// loaded keeps the section, and decides for those who waited, in their order.
 func loaded(s *State, section Section, env reducer.Env) effect.Effect[Action] {
 	waiting, ok := s.Load.Loaded(section.ID, env.Now(), policy)
 	if !ok {
 		return fx.None()
 	}
 	s.Section = section.Clone() // what is in an action stays as it was
-	return resume(waiting)
+	return admitAgain(s, waiting, env)
 }
 
 // loadFailed refuses those who waited. The next command tries again.
-func loadFailed(s *State, a LoadFailed) effect.Effect[Action] {
+func loadFailed(s *State, a LoadFailed, env reducer.Env) effect.Effect[Action] {
 	failed, rest, ok := s.Load.Failed(a.Section)
 	if !ok {
 		return fx.None()
@@ -111,19 +122,30 @@ func loadFailed(s *State, a LoadFailed) effect.Effect[Action] {
 	for _, c := range failed {
 		all = append(all, fx.Resume(placeOf(c), Rejected{c.of(), a.Rejection}))
 	}
-	return fx.All(append(all, resume(rest))...)
+	return fx.All(append(all, admitAgain(s, rest, env))...)
 }
 
-func resume(waiting []Command) effect.Effect[Action] {
-	again := make([]effect.Effect[Action], len(waiting))
-	for i, c := range waiting {
-		again[i] = fx.Resume(placeOf(c), c)
+// admitAgain decides for those who have waited, and answers each in the place
+// where it was held. Who needs another section waits on.
+func admitAgain(s *State, waiting []Command, env reducer.Env) effect.Effect[Action] {
+	var all []effect.Effect[Action]
+	for _, c := range waiting {
+		switch step, err := s.Load.Admit(c.at(), c, env.Now(), policy); {
+		case err != nil:
+			all = append(all, fx.Resume(placeOf(c), Rejected{c.of(), ticket.Reject(Unavailable, "%v", err)}))
+		case step == workflow.Process:
+			answer, then := process(&s.Section, c)
+			all = append(all, then, fx.Resume(placeOf(c), answer))
+		case step == workflow.Load:
+			all = append(all, load(c.at()))
+		}
 	}
-	return fx.All(again...)
+	return fx.All(all...)
 }
 
-// process decides a command with the section at hand.
-func process(s *Section, c Command) effect.Effect[Action] {
+// process decides a command with the section at hand: the answer, and what else
+// follows from it.
+func process(s *Section, c Command) (Answer, effect.Effect[Action]) {
 	switch c := c.(type) {
 	case Hold:
 		return hold(s, c)
@@ -132,28 +154,51 @@ func process(s *Section, c Command) effect.Effect[Action] {
 	case Release:
 		return release(s, c)
 	}
-	return fx.None()
+	return Rejected{c.of(), &ticket.RejectionError{Reason: Unavailable}}, fx.None()
 }
 
-func hold(s *Section, c Hold) effect.Effect[Action] {
+func hold(s *Section, c Hold) (Answer, effect.Effect[Action]) {
 	switch claim := s.Claims[c.Reservation]; claim.Status {
 	case IsHeld, IsSold:
-		return held(s, c.Reservation, claim.Seats) // it came again
+		return held(s, c.Reservation, claim.Seats), fx.None() // it came again
 	case IsReleased, IsExpired:
-		return reject(c, &ticket.RejectionError{Reason: HoldOver})
+		return Rejected{c.Reservation, &ticket.RejectionError{Reason: HoldOver}}, fx.None()
 	}
 	seats, rejection := s.find(c)
 	if rejection != nil {
-		return reject(c, rejection)
+		return Rejected{c.Reservation, rejection}, fx.None()
 	}
 	s.give(c.Reservation, seats)
-	return fx.All(
-		fx.After(expiry{c.Reservation}, HoldFor, HoldExpired{c.Reservation}),
-		held(s, c.Reservation, seats))
+	return held(s, c.Reservation, seats), fx.After(expiry{c.Reservation}, HoldFor, HoldExpired{c.Reservation})
 }
 
-// goOn loads again what was being loaded, or lets the holds that there are end in
-// their time.
+func held(s *Section, r ticket.Reservation, seats []ticket.Seat) Held {
+	return Held{Reservation: r, Seats: seats, Price: s.Tier.Price.Times(len(seats))}
+}
+
+func confirm(s *Section, c Confirm) (Answer, effect.Effect[Action]) {
+	claim, ok := s.Claims[c.Reservation]
+	switch {
+	case !ok:
+		return Rejected{c.Reservation, &ticket.RejectionError{Reason: NoHold}}, fx.None()
+	case claim.Status == IsReleased || claim.Status == IsExpired:
+		return Rejected{c.Reservation, &ticket.RejectionError{Reason: HoldOver}}, fx.None()
+	}
+	claim.Status = IsSold
+	s.Claims[c.Reservation] = claim
+	return Confirmed{c.Reservation, claim.Seats}, fx.Cancel(expiry{c.Reservation})
+}
+
+func release(s *Section, c Release) (Answer, effect.Effect[Action]) {
+	freed := s.take(c.Reservation, IsReleased)
+	return Released{c.Reservation, freed}, fx.Cancel(expiry{c.Reservation})
+}
+
+// expiry is the key of a hold's timer.
+type expiry struct{ Reservation ticket.Reservation }
+
+// goOn lets the holds that there are end in their time, or loads the section for
+// those who waited for it.
 func goOn(s *State) effect.Effect[Action] {
 	if id, waits := s.Load.Restart(); waits {
 		return load(id)
@@ -171,37 +216,4 @@ func expireAgain(s *Section) effect.Effect[Action] {
 		}
 	}
 	return fx.All(all...)
-}
-
-func confirm(s *Section, c Confirm) effect.Effect[Action] {
-	claim, ok := s.Claims[c.Reservation]
-	switch {
-	case !ok:
-		return reject(c, &ticket.RejectionError{Reason: NoHold})
-	case claim.Status == IsReleased || claim.Status == IsExpired:
-		return reject(c, &ticket.RejectionError{Reason: HoldOver})
-	}
-	claim.Status = IsSold
-	s.Claims[c.Reservation] = claim
-	return fx.All(
-		fx.Cancel(expiry{c.Reservation}),
-		fx.Send(Confirmed{c.Reservation, claim.Seats}))
-}
-
-func release(s *Section, c Release) effect.Effect[Action] {
-	freed := s.take(c.Reservation, IsReleased)
-	return fx.All(
-		fx.Cancel(expiry{c.Reservation}),
-		fx.Send(Released{c.Reservation, freed}))
-}
-
-// expiry is the key of a hold's timer.
-type expiry struct{ Reservation ticket.Reservation }
-
-func held(s *Section, r ticket.Reservation, seats []ticket.Seat) effect.Effect[Action] {
-	return fx.Send(Held{Reservation: r, Seats: seats, Price: s.Tier.Price.Times(len(seats))})
-}
-
-func reject(c Command, why *ticket.RejectionError) effect.Effect[Action] {
-	return fx.Send(Rejected{c.of(), why})
 }

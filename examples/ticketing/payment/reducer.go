@@ -39,11 +39,6 @@ func (p Phase) String() string {
 	return [...]string{"new", "charging", "looking up", "charged", "declined", "refunding", "refunded"}[p]
 }
 
-// Decided tells whether nothing goes on in p.
-func (p Phase) Decided() bool {
-	return p == New || p == IsCharged || p == IsDeclined || p == IsRefunded
-}
-
 // State is that of one payment's store. The zero value is a new one.
 type State struct {
 	Key      ticket.Reservation
@@ -61,6 +56,12 @@ type State struct {
 // Stuck tells that a refund does not come to an end. It is tried on, but
 // somebody should have a look.
 func (s *State) Stuck() bool { return s.Phase == Refunding && s.Refunds >= StuckAfter }
+
+// Resumes is the [Resume] that a state needs which another process has left, if
+// anything goes on in it.
+func Resumes(s *State) (Action, bool) {
+	return Resume{}, s.Phase == Charging || s.Phase == LookingUp || s.Phase == Refunding
+}
 
 var fx effect.Of[Action]
 

@@ -7,13 +7,17 @@ import (
 	"github.com/seed57833328/rondo/reducer"
 )
 
-// Action is what a recorded store reduces: [Given], [Recorded], or what came of
-// the requests of the recorder itself.
+// Action is what a recorded store reduces: [Given], [Wake], [Recorded], or what
+// came of the requests of the recorder itself.
 type Action[A any] interface{ isAction(A) }
 
 // Given is an action of the wrapped reducer as it comes: from outside, from a
 // request, from a timer.
 type Given[A any] struct{ Action A }
+
+// Wake has a store of a new process go on with what its stream has, see
+// [Config].Resume.
+type Wake[A any] struct{}
 
 // Recorded is one that is in the log, to be reduced.
 type Recorded[A any] struct{ Entry Entry[A] }
@@ -31,6 +35,7 @@ type (
 )
 
 func (Given[A]) isAction(A)       {}
+func (Wake[A]) isAction(A)        {}
 func (Recorded[A]) isAction(A)    {}
 func (Appended[A]) isAction(A)    {}
 func (NotAppended[A]) isAction(A) {}
@@ -82,6 +87,9 @@ type (
 
 // Returns names the result's type.
 func (Append[A]) Returns(struct{}) {}
+
+// Since is when the oldest of the entries was taken up.
+func (q Append[A]) Since() time.Time { return q.Entries[0].At }
 
 // Returns names the result's type.
 func (Load[A]) Returns([]Entry[A]) {}

@@ -94,7 +94,10 @@ func end(s *errand, p phase) effect.Effect[do] {
 }
 
 func recordedErrand(careless bool) recorder.Reducer[errand, do] {
-	return recorder.New(errandReducer(careless), func(a do) bool { return a == over })
+	return recorder.New(errandReducer(careless), recorder.Config[errand, do]{
+		Tells:  func(a do) bool { return a == over },
+		Resume: func(s *errand) (do, bool) { return resume, s.Phase == running },
+	})
 }
 
 // log is a stream as the world of an exploration has it.

@@ -32,7 +32,7 @@ func (w *world) replayed(r recorder.Reducer[errand, do], n eventstore.Version) e
 }
 
 // model is a recorded errand. Of a process that has crashed nothing but the log
-// is left, and a new one finds that by its first append.
+// is left, and who had asked asks again.
 func model(careless bool, inputs ...[]action) testkit.Model[state, action, world] {
 	return testkit.Model[state, action, world]{
 		State:   state{Stream: "errand-1"},
@@ -45,7 +45,7 @@ func model(careless bool, inputs ...[]action) testkit.Model[state, action, world
 			testkit.On((*world).work),
 		},
 		Recover: func(*state) (state, []action) {
-			return state{Stream: "errand-1"}, []action{recorder.Give(resume)}
+			return state{Stream: "errand-1"}, []action{recorder.Wake[do]{}, recorder.Give(run)}
 		},
 	}
 }
@@ -149,7 +149,7 @@ func TestExploredRivals(t *testing.T) {
 		}),
 		testkit.Sometimes("one halts", func(s *rivals, _ *world) bool { return s.One.Halted != "" }),
 		testkit.Sometimes("the other has found its past", func(s *rivals, _ *world) bool {
-			return s.Two.Settled && s.Two.Version == 2
+			return s.Two.Settled && s.Two.Version == 3 // run, resume, call off
 		}),
 		testkit.LostReplies(1))
 }

@@ -55,7 +55,7 @@ func (b *bank) refund(payment.SubmitRefund) (ticket.Money, error) {
 func TestSimulatedPayment(t *testing.T) {
 	t.Parallel()
 	const price = 4500
-	r := recorder.New(payment.Reducer{}, payment.Tells)
+	r := recorder.New(payment.Reducer{}, recorder.Config[payment.State, payment.Action]{Tells: payment.Tells, Resume: payment.Resumes})
 	charge := recorder.Give[payment.Action](payment.Charge{Payment: "r1", Amount: price})
 	refund := recorder.Give[payment.Action](payment.Refund{Payment: "r1"})
 	begin := paymentState{Stream: "payment-r1"}
@@ -71,7 +71,7 @@ func TestSimulatedPayment(t *testing.T) {
 			testkit.On((*bank).refund),
 		},
 		Recover: func(*paymentState) (paymentState, []paymentAction) {
-			return begin, []paymentAction{recorder.Give[payment.Action](payment.Resume{})}
+			return begin, []paymentAction{recorder.Wake[payment.Action]{}, charge, refund} // who had asked asks again
 		},
 	}
 	reaches := func(p payment.Phase) testkit.Option {

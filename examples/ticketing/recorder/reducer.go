@@ -24,27 +24,43 @@ type State[S, A any] struct {
 	Line     []Entry[A]
 	OnTheWay int
 	Taken    int
-	// Settled tells that an append of this store's was committed.
-	Settled bool
+	// Busy tells that an append or a load is on its way.
+	Busy bool
+	// Settled tells that an append of this store's was committed, Resumed that
+	// it has taken up what its past has left.
+	Settled, Resumed bool
 	// Halted is why the store does not go on, "" if it does.
 	Halted string
 }
 
+// Config is what may be said about a recorder. The zero value works.
+type Config[S, A any] struct {
+	// Tells finds actions that change nothing, and need no record. The default
+	// is none.
+	Tells func(A) bool
+	// Resume returns the action with which a store goes on that another process
+	// has left in that state, if there is anything to do: what was on its way is
+	// to be asked for again. The default is that there never is.
+	Resume func(*S) (a A, ok bool)
+}
+
 // Reducer records the actions of another reducer before it reduces them.
 type Reducer[S, A any] struct {
-	tells func(A) bool
+	config Config[S, A]
 	// inner is the wrapped reducer as a child, which is gone when the store has
 	// halted: what goes on in it is cancelled then.
 	inner reducer.Reducer[State[S, A], Action[A]]
 }
 
-// New makes a reducer that records the actions of inner. tells finds those that
-// change nothing and need no record; nil is none.
-func New[S, A any](inner reducer.Reducer[S, A], tells func(A) bool) Reducer[S, A] {
-	if tells == nil {
-		tells = func(A) bool { return false }
+// New makes a reducer that records the actions of inner.
+func New[S, A any](inner reducer.Reducer[S, A], config Config[S, A]) Reducer[S, A] {
+	if config.Tells == nil {
+		config.Tells = func(A) bool { return false }
 	}
-	return Reducer[S, A]{tells, reducer.IfPresent("recorded",
+	if config.Resume == nil {
+		config.Resume = func(*S) (none A, ok bool) { return none, false }
+	}
+	return Reducer[S, A]{config, reducer.IfPresent("recorded",
 		func(s *State[S, A]) *S {
 			if s.Halted != "" {
 				return nil
@@ -70,35 +86,37 @@ const maxEntries = 1000
 // Reduce implements reducer.Reducer.
 func (r Reducer[S, A]) Reduce(s *State[S, A], action Action[A], env reducer.Env) effect.Effect[Action[A]] {
 	var fx effect.Of[Action[A]]
+	if s.Halted != "" {
+		return fx.None() // whoever asked hears that there is no answer
+	}
 	switch a := action.(type) {
 	case Given[A]:
-		switch {
-		case s.Halted != "":
-			return fx.None() // whoever asked hears that there is no answer
-		case r.tells(a.Action):
+		if r.config.Tells(a.Action) {
 			return r.inner.Reduce(s, a, env)
 		}
 		return take(s, a.Action, env)
 	case Recorded[A]:
 		return r.Replay(s, a.Entry)
+	case Wake[A]:
+		if s.Busy || s.Settled {
+			return fx.None() // it is awake
+		}
+		return load(s)
 	case Appended[A]:
 		return appended(s)
 	case Loaded[A]:
-		if len(a.Entries) > 0 {
-			return r.loaded(s, a.Entries)
-		}
-		halt(s, errors.New("the stream has fewer events than were read from it"))
+		return r.loaded(s, a.Entries, env)
 	case NotAppended[A]:
 		var conflict *eventstore.ConflictError
-		if errors.As(a.Err, &conflict) && !s.Settled {
-			return load[A](s.Stream, s.Version)
+		if errors.As(a.Err, &conflict) && !s.Settled && conflict.Actual > s.Version {
+			return load(s)
 		}
-		halt(s, a.Err)
+		s.Halted = a.Err.Error()
 	case NotLoaded[A]:
-		halt(s, a.Err)
+		s.Halted = a.Err.Error()
 	}
 	return fx.All(
-		cancel(s),
+		giveUp(s),
 		r.inner.Reduce(s, action, env), // it is gone, and its effects with it
 		effect.Fire[Action[A]](Halt{s.Stream, s.Halted}, persistently()))
 }
@@ -110,23 +128,34 @@ func (r Reducer[S, A]) Reduces(action any) (a A, ok bool) {
 	case Recorded[A]:
 		return action.Entry.Action, true
 	case Given[A]:
-		return action.Action, r.tells(action.Action)
+		return action.Action, r.config.Tells(action.Action)
 	}
 	return a, false
+}
+
+// Resumes tells whether the state is one that has something to do when it was
+// left by another process: [Wake] has its store do it.
+func (r Reducer[S, A]) Resumes(s *State[S, A]) bool {
+	_, ok := r.config.Resume(&s.Inner)
+	return ok
 }
 
 // take puts an action in line for the log.
 func take[S, A any](s *State[S, A], a A, env reducer.Env) effect.Effect[Action[A]] {
 	var fx effect.Of[Action[A]]
-	e := Entry[A]{a, env.Now(), env.Meta()}
-	e.Meta.Tenant = "" // is not recorded: the log is that of one
-	s.Line = append(s.Line, e)
+	s.Line = append(s.Line, entryOf(a, env))
 	s.Taken++
 	hold := fx.Hold(s.place(len(s.Line) - 1))
-	if s.OnTheWay > 0 {
+	if s.Busy {
 		return hold
 	}
 	return fx.All(hold, write(s))
+}
+
+func entryOf[A any](a A, env reducer.Env) Entry[A] {
+	e := Entry[A]{a, env.Now(), env.Meta()}
+	e.Meta.Tenant = "" // is not recorded: the log is that of one
+	return e
 }
 
 // place is the key under which an action waits: its number.
@@ -137,7 +166,7 @@ func (s *State[S, A]) place(i int) place { return place(s.Taken - len(s.Line) + 
 
 // write appends what stands in line.
 func write[S, A any](s *State[S, A]) effect.Effect[Action[A]] {
-	s.OnTheWay = min(len(s.Line), maxEntries)
+	s.Busy, s.OnTheWay = true, min(len(s.Line), maxEntries)
 	return effect.Do(Append[A]{s.Stream, s.Committed, slices.Clone(s.Line[:s.OnTheWay])},
 		func(r effect.Result[struct{}]) Action[A] {
 			if r.Err != nil {
@@ -147,8 +176,10 @@ func write[S, A any](s *State[S, A]) effect.Effect[Action[A]] {
 		}, persistently())
 }
 
-func load[A any](stream string, after eventstore.Version) effect.Effect[Action[A]] {
-	return effect.Do(Load[A]{stream, after}, func(r effect.Result[[]Entry[A]]) Action[A] {
+// load reads what others have written to the stream.
+func load[S, A any](s *State[S, A]) effect.Effect[Action[A]] {
+	s.Busy, s.OnTheWay = true, 0
+	return effect.Do(Load[A]{s.Stream, s.Version}, func(r effect.Result[[]Entry[A]]) Action[A] {
 		if r.Err != nil {
 			return NotLoaded[A]{r.Err}
 		}
@@ -172,7 +203,7 @@ func appended[S, A any](s *State[S, A]) effect.Effect[Action[A]] {
 	s.Settled = true
 	s.Committed += eventstore.Version(s.OnTheWay)
 	s.Line = slices.Clone(s.Line[s.OnTheWay:])
-	s.OnTheWay = 0
+	s.Busy, s.OnTheWay = false, 0
 	if len(s.Line) > 0 {
 		all = append(all, write(s))
 	}
@@ -187,24 +218,30 @@ func (r Reducer[S, A]) Replay(s *State[S, A], e Entry[A]) effect.Effect[Action[A
 	return r.inner.Reduce(s, Recorded[A]{e}, e.env())
 }
 
-// loaded makes the state that of the log, and appends again.
-func (r Reducer[S, A]) loaded(s *State[S, A], entries []Entry[A]) effect.Effect[Action[A]] {
+// loaded makes the state that of the log. What others have begun and not ended
+// is taken up first, and then what stands in line.
+func (r Reducer[S, A]) loaded(s *State[S, A], entries []Entry[A], env reducer.Env) effect.Effect[Action[A]] {
+	var fx effect.Of[Action[A]]
 	for _, e := range entries {
 		r.Replay(s, e)
+	}
+	if a, ok := r.config.Resume(&s.Inner); ok && !s.Resumed {
+		s.Resumed = true
+		s.Line = slices.Insert(s.Line, 0, entryOf(a, env)) // nobody waits for it
+	}
+	if s.Busy = false; len(s.Line) == 0 {
+		return fx.None()
 	}
 	return write(s)
 }
 
-func halt[S, A any](s *State[S, A], why error) { s.Halted = why.Error() }
-
-// cancel gives up what waits in line. Those who asked hear that there is no
-// answer.
-func cancel[S, A any](s *State[S, A]) effect.Effect[Action[A]] {
+// giveUp lets nobody wait any more.
+func giveUp[S, A any](s *State[S, A]) effect.Effect[Action[A]] {
 	var fx effect.Of[Action[A]]
 	all := make([]effect.Effect[Action[A]], len(s.Line))
 	for i := range s.Line {
 		all[i] = fx.Cancel(s.place(i))
 	}
-	s.Line, s.OnTheWay = nil, 0
+	s.Line, s.OnTheWay, s.Busy = nil, 0, false
 	return fx.All(all...)
 }

@@ -107,6 +107,10 @@ func (s *State) Clone() State {
 	return c
 }
 
+// Resumes is the [Resume] that a state needs which another process has left, if
+// anything goes on in it.
+func Resumes(s *State) (Action, bool) { return Resume{}, s.Phase != New && !s.Phase.Decided() }
+
 // Stuck tells that compensation does not get on. It is tried on, but somebody
 // should have a look.
 func (s *State) Stuck() bool { return s.Attempts >= StuckAfter }

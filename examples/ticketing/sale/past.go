@@ -25,9 +25,12 @@ type (
 )
 
 var (
-	sectionReducer     = recorder.New(inventory.Reducer{}, inventory.Tells)
-	paymentReducer     = recorder.New(payment.Reducer{}, payment.Tells)
-	reservationReducer = recorder.New(reservation.Reducer{}, reservation.Tells)
+	sectionReducer = recorder.New(inventory.Reducer{},
+		recorder.Config[inventory.State, inventory.Action]{Tells: inventory.Tells, Resume: inventory.Resumes})
+	paymentReducer = recorder.New(payment.Reducer{},
+		recorder.Config[payment.State, payment.Action]{Tells: payment.Tells, Resume: payment.Resumes})
+	reservationReducer = recorder.New(reservation.Reducer{},
+		recorder.Config[reservation.State, reservation.Action]{Tells: reservation.Tells, Resume: reservation.Resumes})
 )
 
 // Past is what a log has of a sale: all that its last process knew, and had done.
@@ -143,13 +146,18 @@ func replay[S, A any](log *recorder.Log, r recorder.Reducer[S, A], states map[st
 	return nil
 }
 
-// inMemory is the past of nothing.
+// inMemory is the past of a sale that begins in memory.
 func inMemory() (*Past, error) {
 	store, err := memory.New(memory.Config{})
 	if err != nil {
 		return nil, err
 	}
-	return Read(context.Background(), store)
+	ctx := context.Background()
+	p, err := Read(ctx, store)
+	if err == nil {
+		err = p.Begin(ctx, Terms{})
+	}
+	return p, err
 }
 
 // take gives the state of a stream to the first store that is made for it. Those

@@ -10,14 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed57833328/rondo/effect"
-	"github.com/seed57833328/rondo/examples/ticketing/audit"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/payment"
@@ -71,6 +69,7 @@ type Sale struct {
 	reservations *store.Keyed[ticket.Reservation, reservationState, recorder.Action[reservation.Action]]
 
 	actions atomic.Int64 // reduced, by all stores
+	lag     lag
 }
 
 // sectionIdleAfter is how long a section's store stays in memory when nobody
@@ -149,14 +148,18 @@ func config[S, A any](s *Sale, name string, cfg Config, r recorder.Reducer[S, A]
 		Handlers: append(log, handlers...),
 		Runtime:  cfg.Runtime,
 		ID:       uuid.NewSHA1(reducer.DeriveID(uuid.Nil, cfg.Seed), fmt.Appendf(nil, "%s/%d", name, s.past.version)),
-		Hooks: store.Hooks{Reduced: func(step store.StepInfo) {
-			if a, ok := r.Reduces(step.Action); ok {
-				s.actions.Add(1)
-				if watch != nil {
-					watch(step.Key, a)
+		Hooks: store.Hooks{
+			Reduced: func(step store.StepInfo) {
+				if a, ok := r.Reduces(step.Action); ok {
+					s.actions.Add(1)
+					if watch != nil {
+						watch(step.Key, a)
+					}
 				}
-			}
-		}},
+			},
+			EffectContext: s.lag.began,
+			EffectEnded:   s.lag.ended,
+		},
 	}
 }
 
@@ -282,32 +285,6 @@ func (s *Sale) Tally() Tally {
 		}
 	}
 	return t
-}
-
-// Records gathers what an audit wants to see.
-func (s *Sale) Records() audit.Records {
-	r := audit.Records{
-		Offered:      s.catalogue.Offered(),
-		Sections:     s.Sections(),
-		Tickets:      s.boxOffice.Issued(),
-		Reservations: map[ticket.Reservation]reservation.State{},
-	}
-	r.Ledger, r.InTheWorks = s.gateway.Ledger(s.runtime.Now())
-	r.Opened = s.book.all()
-	s.reservations.Range(func(id ticket.Reservation, state *reservationState) bool {
-		r.Reservations[id] = state.Inner.Clone()
-		return true
-	})
-	r.DeadLetters = slices.Concat(lettersOf(s.sections.DeadLetters()), lettersOf(s.payments.DeadLetters()), lettersOf(s.reservations.DeadLetters()))
-	return r
-}
-
-func lettersOf[A any](letters []store.DeadLetter[A]) []string {
-	lines := make([]string, len(letters))
-	for i, d := range letters {
-		lines[i] = fmt.Sprintf("%s %v: %s: %v", d.Store, d.StoreKey, d.Effect.Name, d.Err)
-	}
-	return lines
 }
 
 // Close shuts the stores down. It returns what was left undone, if ctx ends
