@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/aggregate"
+	"github.com/seed57833328/rondo/aggregate/httpreply"
 	"github.com/seed57833328/rondo/command"
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/eventstore/erasure"
@@ -333,4 +335,52 @@ func synctestErasure(t *testing.T, test func(t *scene, db *erasure.Store, erase 
 		require.NoError(t, err)
 		test(t, db, func(subject string) { require.NoError(t, db.Erase(t.Context(), subject)) })
 	})
+}
+
+func TestErrorsAsHTTP(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, newMemory(t, memoryConfig))
+	ctx, id := t.Context(), uuid.New()
+	s.handle = func(_ context.Context, c put) error {
+		if c.Name == "reject" {
+			return aggregate.Reject("sold-out", "no seats")
+		}
+		return nil
+	}
+	b := s.bus(s.db, command.Config{Authorize: func(_ context.Context, e command.Envelope) error {
+		if e.Actor == "eve" {
+			return errBroken
+		}
+		return nil
+	}})
+	dispatch := func(c put, opts ...command.Option) error {
+		_, err := command.Dispatch(ctx, b, c, opts...)
+		return err
+	}
+	envelope := func(e command.Envelope) error {
+		_, err := b.Dispatch(ctx, e)
+		return err
+	}
+	require.NoError(t, dispatch(put{}, command.WithID(id)))
+	for _, c := range []struct {
+		err    error
+		status int
+	}{
+		{envelope(command.Envelope{Type: "what"}), 400},
+		{envelope(command.Envelope{Type: "put", Payload: []byte(`{"x":1}`)}), 400},
+		{envelope(command.Envelope{Type: "put", Payload: []byte(`{}`), Status: command.Failed}), 400},
+		{dispatch(put{}, command.As("eve")), 403},
+		{dispatch(put{Name: "other"}, command.WithID(id)), 409},
+		{dispatch(put{Name: "reject"}), 422},
+		{b.Cancel(ctx, uuid.New(), ""), 404},
+		{b.Cancel(ctx, id, ""), 409},
+	} {
+		require.Equal(t, c.status, httpreply.Of(c.err).Status, "%v", c.err)
+	}
+	w := httptest.NewRecorder()
+	receipt, err := command.Enqueue(ctx, b, put{Name: "a"})
+	require.NoError(t, err)
+	httpreply.Receipt(w, receipt.Receipt)
+	require.Equal(t, 202, w.Code)
+	require.JSONEq(t, `{"id":"`+receipt.ID.String()+`"}`, w.Body.String())
 }

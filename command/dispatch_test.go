@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -423,4 +424,51 @@ func TestHugeErrorsAreShortened(t *testing.T) {
 	record, err := b.Status(t.Context(), id)
 	require.NoError(t, err)
 	require.Less(t, len(record.Failure.Reason), 5000)
+}
+
+// Without Run, whoever gives a command again whose process has died carries it out
+// when nobody can be at it any more.
+func TestDispatchTakesOver(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *scene) {
+		ctx, id := t.Context(), uuid.New()
+		db := dies(t.db, false, "command.accepted")
+		_, err := command.Dispatch(ctx, t.bus(db, command.Config{}), put{Name: "a"}, command.WithID(id))
+		require.ErrorIs(t, err, eventstore.ErrClosed)
+		got, err := command.Dispatch(ctx, t.bus(t.db, command.Config{}), put{Name: "a"}, command.WithID(id))
+		require.NoError(t, err)
+		require.Equal(t, "put a", got)
+		require.Equal(t, []effect{{Name: "a", At: time.Minute}}, t.ledger.seen())
+	})
+}
+
+// A handler that does not listen is still at work when Run begins the command
+// again. That it succeeds holds, whatever the other attempt comes to.
+func TestTwoAreAtIt(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *scene) {
+		ctx, id := t.Context(), uuid.New()
+		b := t.bus(t.db, command.Config{Timeout: time.Second, Grace: 2 * time.Second})
+		run(ctx, t, b)
+		var calls atomic.Int32
+		t.handle = func(context.Context, put) error {
+			if calls.Add(1) == 1 {
+				time.Sleep(3 * time.Second) //nolint:forbidigo // virtual time, and deaf on purpose
+				return nil
+			}
+			time.Sleep(5 * time.Second) //nolint:forbidigo // as above
+			return errBroken
+		}
+		got, err := command.Dispatch(ctx, b, put{Name: "a"}, command.WithID(id))
+		require.NoError(t, err)
+		require.Equal(t, "put a", got)
+		record, err := b.Status(ctx, id)
+		require.NoError(t, err)
+		require.Equal(t, command.Consumed, record.Status)
+		elapse(time.Minute)
+		require.EqualValues(t, 2, calls.Load())
+		record, err = b.Status(ctx, id)
+		require.NoError(t, err)
+		require.Equal(t, command.Consumed, record.Status)
+	})
 }

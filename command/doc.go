@@ -75,6 +75,10 @@
 // no handler in the process that runs stays pending: during a deployment another
 // one may have it.
 //
+// Errors know their HTTP status, for package aggregate/httpreply: 400 for what is not
+// valid, 403, 404 and 409 for what may not be, is not there or is in the way, and 202
+// for a receipt.
+//
 // # Tenants and actors
 //
 // The tenant of the context (eventstore.WithTenant) is the command's, and is in the

@@ -16,15 +16,25 @@ import (
 
 var (
 	// ErrNotFound is returned for the id of a command that is not there.
-	ErrNotFound = errors.New("command is not there")
+	ErrNotFound error = &stateError{"command is not there", http.StatusNotFound}
 	// ErrNoResult is returned to who gives a command again that was carried out,
 	// if its answer was not kept: see [DropResult].
-	ErrNoResult = errors.New("command was carried out before, and its answer was not kept")
+	ErrNoResult error = &stateError{"command was carried out before, and its answer was not kept", http.StatusConflict}
 	// ErrStarted is returned by Cancel for a command that was begun.
-	ErrStarted = errors.New("command was begun")
+	ErrStarted error = &stateError{"command was begun", http.StatusConflict}
 	// ErrFinished is returned by Cancel for a command that is done.
-	ErrFinished = errors.New("command is finished")
+	ErrFinished error = &stateError{"command is finished", http.StatusConflict}
 )
+
+// stateError is a sentinel with an HTTP status.
+type stateError struct {
+	text   string
+	status int
+}
+
+func (e *stateError) Error() string { return e.text }
+
+func (e *stateError) HTTPStatus() int { return e.status }
 
 // UnknownTypeError is returned for a command whose type has no handler. Nothing
 // was recorded.
@@ -37,7 +47,7 @@ func (e *UnknownTypeError) Error() string {
 	return fmt.Sprintf("command type %s has no handler, want one of %s", quote(e.Type), strings.Join(e.Known, ", "))
 }
 
-// HTTPStatus is 400.
+// HTTPStatus is 400. Package aggregate/httpreply asks errors for it.
 func (e *UnknownTypeError) HTTPStatus() int { return http.StatusBadRequest }
 
 // Problem is what is wrong with a field of a command.
@@ -120,6 +130,9 @@ type ScheduledError struct{ Receipt Receipt }
 func (e *ScheduledError) Error() string {
 	return fmt.Sprintf("command %s is scheduled for %s", e.Receipt.ID, e.Receipt.Due.UTC().Format("2006-01-02T15:04:05.999999999Z07:00"))
 }
+
+// HTTPStatus is 409.
+func (e *ScheduledError) HTTPStatus() int { return http.StatusConflict }
 
 // InterruptedError says that a context has ended while a command was accepted,
 // carried out or waited for.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/command"
+	"github.com/seed57833328/rondo/eventstore"
 )
 
 func TestScheduledFireAtTheirOwnTime(t *testing.T) {
@@ -148,11 +149,13 @@ func TestInOrder(t *testing.T) {
 		}
 		_, err := command.Schedule(ctx, b, t.began.Add(10*time.Millisecond), put{Name: "a4"}, command.InOrder("a"))
 		require.NoError(t, err)
+		_, err = command.Schedule(ctx, b, t.began.Add(-time.Second), put{Name: "b0"}, command.InOrder("b"))
+		require.NoError(t, err)
 		run(ctx, t, b)
 		elapse(100 * time.Millisecond)
-		require.Equal(t, []string{"b1", "b2"}, t.ledger.names(), "a1 holds up those behind it, and nobody else")
+		require.Equal(t, []string{"b0", "b1", "b2"}, t.ledger.names(), "a1 holds up those behind it, and nobody else")
 		elapse(time.Minute)
-		require.Equal(t, []string{"b1", "b2", "a1", "a2", "a3", "a4"}, t.ledger.names())
+		require.Equal(t, []string{"b0", "b1", "b2", "a1", "a2", "a3", "a4"}, t.ledger.names())
 	})
 }
 
@@ -242,5 +245,24 @@ func TestMoreThanFitIntoMemory(t *testing.T) {
 			got[e.Name] = e.At
 		}
 		require.Equal(t, want, got)
+	})
+}
+
+// The checkpoint also moves over what is no command, so that a restart does not
+// read all of that.
+func TestCheckpointMovesOverOtherEvents(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *scene) {
+		ctx := t.Context()
+		run(ctx, t, t.bus(t.db, command.Config{}))
+		elapse(time.Second)
+		for range 10 {
+			_, err := t.db.Append(ctx, eventstore.Write{Stream: "other-1", Expected: eventstore.Any, Events: []eventstore.Event{{Type: "x"}}})
+			require.NoError(t, err)
+		}
+		elapse(10 * time.Second)
+		l, _, err := t.db.LoadCheckpoint(ctx, "command-bus")
+		require.NoError(t, err)
+		require.EqualValues(t, 10, l.Checkpoint)
 	})
 }
