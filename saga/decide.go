@@ -21,10 +21,8 @@ type input struct {
 	Action *named `json:"action,omitempty"`
 	// Message is the id of a signal or a cancellation.
 	Message string `json:"message,omitempty"`
-	// Effect is what a reply answers, with /undo behind it for an undo, and
-	// Request what was asked.
+	// Effect is what a reply answers, with /undo behind it for an undo.
 	Effect  string          `json:"effect,omitempty"`
-	Request *named          `json:"request,omitempty"`
 	Value   json.RawMessage `json:"value,omitempty"`
 	Failure *EffectError    `json:"failure,omitempty"`
 	// Later is that the handler has said so.
@@ -46,6 +44,7 @@ type input struct {
 	position int64  // in the inbox
 	hold     uint64 // of who waits for the answer
 	parked   bool   // it comes from Parked
+	request  any    // what a reply answers, nil if it has to be decoded
 }
 
 type inputKind string
@@ -62,7 +61,7 @@ const (
 type decision struct {
 	// commit is that there is something to commit: then next and entry are set.
 	commit bool
-	next   head
+	next   *head
 	entry  Entry
 	// answer is what the sender is told, once it is committed if it is to be.
 	answer error
@@ -102,7 +101,7 @@ type decider struct {
 // draft is a decision in the making.
 type draft struct {
 	*decider
-	next    head
+	next    *head
 	told    told
 	kind    string // of the entry
 	now     time.Time
@@ -350,7 +349,7 @@ func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 	}
 	var action any
 	t.guard(func() (err error) {
-		action, err = known.act(c.Data, r)
+		action, err = known.act(c.Data, in.request, r)
 		return err
 	})
 	if t.problem != nil {
@@ -529,9 +528,7 @@ func (t *draft) compensate(reason string) {
 
 // close ends the draft: the saga may have come to its end, or be too large.
 func (t *draft) close() error {
-	if err := t.next.seal(t.now); err != nil {
-		return err
-	}
+	t.next.seal(t.now)
 	r := &t.next.Record
 	if len(r.State)+len(r.Work) > t.maxSize {
 		return &TooLargeError{State: len(r.State), Work: len(r.Work), Limit: t.maxSize}
@@ -543,10 +540,7 @@ func (t *draft) decision(answer error) decision {
 	r := &t.next.Record
 	t.told.Status = r.Status
 	t.told.State = hashState(r.State)
-	data, err := json.Marshal(&t.told)
-	if err != nil { // of names and JSON that was made before: it cannot be
-		data = []byte("{}")
-	}
+	data := encodeTold(&t.told)
 	return decision{
 		commit: true, next: t.next, answer: answer,
 		entry: Entry{Sequence: r.Sequence, At: t.now, Kind: t.kind, Data: data},
@@ -574,14 +568,12 @@ func (d *decider) stick(h *head, in *input, failed *draft) decision {
 		r.Status, r.Reason, w.Trace = Stuck, failed.problem.Error(), failed.trace
 		if !failed.spent {
 			kept := *in
-			kept.position, kept.hold, kept.parked = 0, 0, false
+			kept.position, kept.hold, kept.parked, kept.request = 0, 0, false, nil
 			w.Parked = &kept
 		}
 	}
 	t.told = told{Input: in, Reason: failed.problem.Error(), Notes: failed.told.Notes}
-	if err := t.next.seal(t.now); err != nil {
-		t.told.Notes = append(t.told.Notes, err.Error())
-	}
+	t.next.seal(t.now)
 	return t.decision(&StuckError{ID: r.ID, Reason: failed.problem.Error()})
 }
 
@@ -609,8 +601,6 @@ func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
 	if in.parked {
 		t.next.Work.Parked = nil
 	}
-	if err := t.next.seal(now); err != nil {
-		return decision{answer: err}
-	}
+	t.next.seal(now)
 	return t.decision(why)
 }

@@ -52,10 +52,11 @@ type RequestType struct {
 	goType  reflect.Type
 	action  reflect.Type // nil of Request
 	options Command
-	// act makes the action that a reply becomes.
-	act func(request []byte, r reply) (any, error)
-	// perform does the request, and returns its value as JSON.
-	perform func(ctx context.Context, h *tree.Handler, request []byte) ([]byte, error)
+	// act makes the action that a reply becomes. The request may be there as a
+	// value already.
+	act func(data []byte, request any, r reply) (any, error)
+	// perform does a request, and returns it, and the value of its result as JSON.
+	perform func(ctx context.Context, h *tree.Handler, data []byte) (request any, value []byte, err error)
 }
 
 // reply is a Reply before its type is known.
@@ -78,10 +79,12 @@ func On[Q effect.Request[R], R, A any](name string, f func(q Q, r Reply[R]) A, o
 	if f == nil {
 		return t // without act: Define tells
 	}
-	t.act = func(request []byte, r reply) (any, error) {
-		var q Q
-		if err := json.Unmarshal(request, &q); err != nil {
-			return nil, fmt.Errorf("decode request %q: %w", name, err)
+	t.act = func(data []byte, request any, r reply) (any, error) {
+		q, ok := request.(Q)
+		if !ok {
+			if err := json.Unmarshal(data, &q); err != nil {
+				return nil, fmt.Errorf("decode request %q: %w", name, err)
+			}
 		}
 		answer := Reply[R]{EffectID: r.effectID, Late: r.late}
 		switch {
@@ -112,21 +115,21 @@ func requestType[Q effect.Request[R], R any](name string, opts []Option) Request
 			o.apply(&t.options)
 		}
 	}
-	t.perform = func(ctx context.Context, h *tree.Handler, request []byte) ([]byte, error) {
+	t.perform = func(ctx context.Context, h *tree.Handler, data []byte) (any, []byte, error) {
 		var q Q
-		if err := json.Unmarshal(request, &q); err != nil {
-			return nil, effect.Permanent(fmt.Errorf("decode request %q: %w", name, err))
+		if err := json.Unmarshal(data, &q); err != nil {
+			return nil, nil, effect.Permanent(fmt.Errorf("decode request %q: %w", name, err))
 		}
 		n := effect.Tree(effect.Do(q, func(r effect.Result[R]) effect.Result[R] { return r }))
 		r, _ := n.Call.Then(n.Call.Invoke(ctx, h, nil))
 		if r.Err != nil {
-			return nil, r.Err
+			return q, nil, r.Err
 		}
 		value, err := json.Marshal(r.Value)
 		if err != nil {
-			return nil, effect.Permanent(fmt.Errorf("encode the result of request %q: %w", name, err))
+			return q, nil, effect.Permanent(fmt.Errorf("encode the result of request %q: %w", name, err))
 		}
-		return value, nil
+		return q, value, nil
 	}
 	return t
 }

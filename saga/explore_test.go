@@ -201,13 +201,13 @@ func (w *exploredWorld) perform(q perform) (result, error) {
 	var err error
 	switch q.Request {
 	case "hold":
-		err = w.Seats.do(q.Effect)
+		err = w.Seats.do(q.Attempt.Effect)
 	case "release":
-		err = w.Seats.undo(q.Effect)
+		err = w.Seats.undo(q.Attempt.Effect)
 	case "charge":
-		err = w.Card.do(q.Effect)
+		err = w.Card.do(q.Attempt.Effect)
 	case "refund":
-		err = w.Card.undo(q.Effect)
+		err = w.Card.undo(q.Attempt.Effect)
 	}
 	if err != nil {
 		return result{}, err
@@ -291,15 +291,15 @@ func TestExplore(t *testing.T) {
 	late := testkit.Sometimes("a late result", func(_ *machine, w *exploredWorld) bool {
 		return slices.ContainsFunc(w.Decided, func(d string) bool { return strings.HasPrefix(d, "late") })
 	})
-	patient := []Option{Timeout(-1), Retry(RetryPolicy{Attempts: 2, Delay: time.Second, Jitter: -1})}
-	hasty := []Option{Timeout(10 * time.Second), Retry(RetryPolicy{Attempts: 1, Delay: time.Second, Jitter: -1})}
+	patient := []Option{Retry(RetryPolicy{Attempts: 2, Delay: time.Second, Jitter: -1})}
+	hasty := []Option{Retry(RetryPolicy{Attempts: 1, Delay: time.Second, Jitter: -1})}
 	declined := exploredWorld{Card: exploredChild{Declines: true}}
 	for _, row := range []struct {
 		name  string
 		world exploredWorld
 		opts  []Option
 		more  []testkit.Option
-		free  bool // one child
+		free  bool // one child, and attempts that take too long
 		long  bool
 	}{
 		{name: "failures", opts: patient, more: []testkit.Option{testkit.Failures(2), completed, late}},
@@ -324,6 +324,8 @@ func TestExplore(t *testing.T) {
 			if row.free {
 				start := named{Name: "book", Data: []byte(`{"Free":true}`)}
 				model.Inputs[0][0] = submit{Input: input{Kind: startInput, Action: &start}}
+				model.Inputs = append(model.Inputs, // attempts that take too long, if they are being made
+					[]event{overdue{attempt{"1/0", 1}}}, []event{overdue{attempt{"1/0/undo", 1}}, overdue{attempt{"1/0/undo", 2}}})
 			}
 			stats := testkit.Explore(t, model, append(append(promises(), testkit.Failures(0)), row.more...)...)
 			require.True(t, stats.Complete)

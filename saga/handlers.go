@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/reducer"
+	"github.com/seed57833328/rondo/store"
 )
 
 // What machines ask for.
@@ -25,7 +28,7 @@ func (r *Runner) load(ctx context.Context, q load) (found, error) {
 }
 
 func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {
-	v, err := r.committer.commit(ctx, &q.Change, q.Alone)
+	v, err := r.committer.commit(ctx, q.Change, q.Alone)
 	if err != nil {
 		r.config.Hooks.StoreFailed("Commit", err)
 		return v, err
@@ -43,7 +46,7 @@ func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {
 		r.config.Hooks.Stuck(record.ID, record.Reason, trace)
 	}
 	if record.Status.Ended() {
-		r.waiters.ended(record.ID)
+		r.waiters.ended(record)
 	}
 	if !record.Due.IsZero() {
 		r.dueAt(record.Due)
@@ -62,67 +65,127 @@ func (r *Runner) discard(ctx context.Context, q discard) (struct{}, error) {
 }
 
 func (r *Runner) refuse(_ context.Context, q refuse) (struct{}, error) {
-	r.config.Hooks.Refused(q.ID, q.Input.Message, q.Reason)
+	r.config.Hooks.Refused(q.ID, q.Message, q.Reason)
 	return struct{}{}, nil
 }
 
 // perform has a user's handler do a request.
 func (r *Runner) perform(ctx context.Context, q perform) (result, error) {
 	k := r.kinds[q.ID.Type]
-	id := effectID(q.ID, q.Effect)
 	t := k.requests[q.Request]
 	if t == nil {
 		return result{Failure: k.failure(fmt.Errorf("%w: request %q is not one of Types.Requests of saga %q", effect.ErrNoHandler, q.Request, k.name))}, nil
 	}
 	r.busy.Add(1)
 	defer r.busy.Add(-1)
-	ctx = handlerContext(ctx, &q, id)
-	timedOut := func() bool { return false }
-	if q.Timeout > 0 {
-		limited, cancel := context.WithCancelCause(ctx)
-		timer := r.runtime.AfterFunc(q.Timeout, func() { cancel(effect.ErrTimeout) })
-		defer func() {
-			timer.Stop()
-			cancel(nil)
-		}()
-		ctx = limited
-		timedOut = func() bool { return errors.Is(context.Cause(limited), effect.ErrTimeout) }
+	var l limit
+	ctx = l.begin(r, ctx, &q)
+	if q.ID.Tenant != "" {
+		ctx = eventstore.WithTenant(ctx, q.ID.Tenant)
 	}
+	h := &handlerContext{Context: ctx, perform: &q, id: effectID(q.ID, q.Attempt.Effect)}
 	began := r.runtime.Now()
-	value, err := t.perform(ctx, r.handlers[t.goType], q.Data)
-	if err != nil && timedOut() && !IsRejected(err) {
+	request, value, err := t.perform(h, r.handlers[t.goType], q.Data)
+	if l.end() && err != nil && !IsRejected(err) {
 		err = fmt.Errorf("%w: %w", effect.ErrTimeout, err)
 	}
-	r.config.Hooks.Attempted(id, q.Request, q.Attempt, r.runtime.Now().Sub(began), err)
+	r.config.Hooks.Attempted(h.id, q.Request, q.Attempt.N, r.runtime.Now().Sub(began), err)
 	switch {
 	case errors.Is(err, Later):
 		return result{Later: true}, nil
 	case err != nil:
-		return result{Failure: k.failure(err)}, nil
+		return result{Failure: k.failure(err), request: request}, nil
 	}
-	return result{Value: value}, nil
+	return result{Value: value, request: request}, nil
+}
+
+// limit ends the context of an attempt that takes too long; when the handler does
+// not return soon after, the saga goes on without it.
+type limit struct {
+	mu     sync.Mutex
+	timer  store.Timer
+	cancel context.CancelFunc
+	ended  bool // the handler has returned
+	over   bool // it had no time left
+}
+
+func (l *limit) begin(r *Runner, ctx context.Context, q *perform) context.Context {
+	if q.Timeout <= 0 {
+		return ctx
+	}
+	ctx, l.cancel = context.WithCancel(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = r.runtime.AfterFunc(q.Timeout, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.ended {
+			return
+		}
+		l.over = true
+		l.cancel()
+		id, a := q.ID, q.Attempt
+		l.timer = r.runtime.AfterFunc(q.Timeout/10+100*time.Millisecond, func() {
+			_ = r.machines.Send(store.WithRuntime(context.Background(), r.runtime), id, overdue{a})
+		})
+	})
+	return ctx
+}
+
+// end tells whether the attempt has taken too long.
+func (l *limit) end() bool {
+	if l.cancel == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	l.timer.Stop()
+	l.cancel()
+	return l.over
 }
 
 // handlerContext tells a handler whose effect it does, and for whom.
-func handlerContext(ctx context.Context, q *perform, id string) context.Context {
-	ctx = context.WithValue(ctx, effectIDKey{}, id)
-	ctx = context.WithValue(ctx, attemptKey{}, q.Attempt)
-	m := reducer.Meta{CorrelationID: correlation(q.ID), Tenant: q.ID.Tenant}
-	m.ActionID = uuid.NewSHA1(namespace, []byte(id))
+type handlerContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	perform *perform
+	id      string
+}
+
+func (c *handlerContext) Value(key any) any {
+	switch key.(type) {
+	case effectIDKey:
+		return c.id
+	case attemptKey:
+		return c.perform.Attempt.N
+	}
+	if key == reducer.MetaKey() {
+		return c.meta
+	}
+	return c.Context.Value(key)
+}
+
+// meta is what goes with whatever the handler sends.
+func (c *handlerContext) meta() reducer.Meta {
+	q := c.perform
+	m := reducer.Meta{
+		ActionID: uuid.NewSHA1(namespace, []byte(c.id)), CorrelationID: correlation(q.ID), Tenant: q.ID.Tenant,
+	}
 	if q.Meta != nil {
 		m.Actor, m.TraceParent = q.Meta.Actor, q.Meta.TraceParent
 		if q.Meta.Correlation != uuid.Nil {
 			m.CorrelationID = q.Meta.Correlation
 		}
 	}
-	if q.ID.Tenant != "" {
-		ctx = eventstore.WithTenant(ctx, q.ID.Tenant)
-	}
-	return reducer.WithMeta(ctx, m)
+	return m
 }
 
 // bound is ctx for a call of the store.
 func (r *Runner) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !r.simulated {
+		return context.WithTimeout(ctx, r.config.StoreTimeout)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	timer := r.runtime.AfterFunc(r.config.StoreTimeout, cancel)
 	return ctx, func() {

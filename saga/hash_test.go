@@ -60,15 +60,18 @@ func (m machine) Hash() uint64 {
 	h := newHasher()
 	with(h, m.Epoch, int64(m.Phase), int64(m.Tries), int64(m.Holds), m.Armed.UnixMicro()) //nolint:gosec // small
 	with(h, m.Leaving)
-	h.record(&m.Head.Record)
-	for i := range m.Queue {
-		h.input(&m.Queue[i])
+	if m.Head != nil {
+		h.record(&m.Head.Record)
+	}
+	for _, in := range m.Queue {
+		h.input(in)
 	}
 	if m.Next != nil {
-		h.input(&m.Next.Input)
+		h.input(m.Next.Input)
 		h.record(&m.Next.Change.Record)
 	}
 	with(h, m.Running...)
+	with(h, m.Head == nil)
 	return h.Sum64()
 }
 
@@ -97,8 +100,8 @@ func (q commit) Hash() uint64 {
 func (q perform) Clone() perform { return q }
 func (q perform) Hash() uint64 {
 	h := newHasher()
-	with(h, q.Effect, q.Request)
 	with(h, q.Attempt)
+	with(h, q.Request)
 	return h.Sum64()
 }
 

@@ -87,8 +87,8 @@ const maxSeen = 128
 const undoSuffix = "/undo"
 
 // loaded decodes a record.
-func loaded(r Record) (head, error) {
-	h := head{Record: r}
+func loaded(r Record) (*head, error) {
+	h := &head{Record: r}
 	if len(r.Work) > 0 {
 		if err := json.Unmarshal(r.Work, &h.Work); err != nil {
 			return h, fmt.Errorf("decode the work of saga %q: %w", r.ID, err)
@@ -98,8 +98,9 @@ func loaded(r Record) (head, error) {
 }
 
 // next is the head to make a decision in: a copy whose slices are its own.
-func (h *head) next(now time.Time) head {
-	n := *h
+func (h *head) next(now time.Time) *head {
+	n := new(head)
+	*n = *h
 	n.Record.Sequence++
 	n.Record.Updated = now
 	w := &n.Work
@@ -110,7 +111,7 @@ func (h *head) next(now time.Time) head {
 
 // seal ends what has come to its end, and sees to the fields by which a home
 // finds the saga.
-func (h *head) seal(now time.Time) error {
+func (h *head) seal(now time.Time) {
 	r, w := &h.Record, &h.Work
 	switch {
 	case r.Status == Running && w.Ending:
@@ -126,11 +127,7 @@ func (h *head) seal(now time.Time) error {
 	}
 	h.find(now)
 	r.Reason = clean(r.Reason)
-	var err error
-	if r.Work, err = json.Marshal(w); err != nil {
-		return fmt.Errorf("encode the work: %w", err)
-	}
-	return nil
+	r.Work = encodeWork(w)
 }
 
 // maxReason is how much of a reason is kept, in bytes.

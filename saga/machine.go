@@ -2,8 +2,9 @@ package saga
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,14 +26,14 @@ type machine struct {
 	// Epoch is that of the lease under which the saga is worked on.
 	Epoch int64
 	Phase phase
-	// Head is the last that was committed.
-	Head head
+	// Head is the last that was committed; nil if that is not known.
+	Head *head
 	// Queue are the inputs that wait.
-	Queue []input
+	Queue []*input
 	// Next is what is being committed, nil if nothing is.
 	Next *proposal
-	// Running are the calls at work, undos with /undo behind their ids.
-	Running []string
+	// Running are the calls at work.
+	Running []attempt
 	// Tries counts the loads and commits in a row that came to nothing.
 	Tries int
 	// Holds counts the senders that have waited.
@@ -41,6 +42,13 @@ type machine struct {
 	Leaving bool
 	// Armed is what the timer waits for, zero if none runs.
 	Armed time.Time
+}
+
+// attempt is a call at work: that of an effect, or with /undo behind its id of its
+// undo.
+type attempt struct {
+	Effect string
+	N      int // from 1
 }
 
 type phase uint8
@@ -53,9 +61,9 @@ const (
 
 // proposal is a decision on its way to the store.
 type proposal struct {
-	Input  input
-	Head   head
-	Change Change
+	Input  *input
+	Head   *head
+	Change *Change
 	Answer error
 }
 
@@ -92,11 +100,12 @@ type (
 		Err     error
 	}
 	performed struct {
-		Effect string
-		Result result
+		Attempt attempt
+		Result  result
 	}
-	// overdue is that an attempt takes too long.
-	overdue struct{ Effect string }
+	// overdue is that an attempt takes too long, and does not even end with its
+	// context.
+	overdue struct{ Attempt attempt }
 	// due is that the time has come for something.
 	due struct{}
 	// again is that a load or commit is to be tried again.
@@ -124,16 +133,15 @@ type (
 		Epoch int64
 	}
 	commit struct {
-		Change Change
+		Change *Change
 		// Alone is that it has failed before, and is not to fail others.
 		Alone bool
 	}
 	perform struct {
 		ID      ID
-		Effect  string // relative
+		Attempt attempt
 		Request string
 		Data    []byte
-		Attempt int
 		Timeout time.Duration
 		Meta    *meta
 	}
@@ -141,14 +149,16 @@ type (
 	discard struct{ Positions []int64 }
 	// refuse reports a message that is not taken.
 	refuse struct {
-		ID     ID
-		Input  input
-		Reason error
+		ID      ID
+		Message string
+		Reason  error
 	}
 )
 
 // result is what a call came to.
 type result struct {
+	// request is what Data was decoded to, nil if that is not known.
+	request any
 	Value   []byte
 	Failure *EffectError
 	Later   bool
@@ -172,7 +182,6 @@ var errMoved = errors.New("saga has moved to another worker")
 // The keys of a machine's effects.
 type (
 	holdKey  uint64
-	limitKey string
 	plainKey string
 )
 
@@ -212,12 +221,12 @@ func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event]
 		t.enter(e.Epoch)
 		m.Holds++
 		e.Input.hold = m.Holds
-		m.Queue = append(m.Queue, e.Input)
+		m.Queue = append(m.Queue, &e.Input)
 		t.do(hx.Hold(holdKey(m.Holds)))
 	case deliver:
 		t.enter(e.Epoch)
 		if !m.has(e.Input.position) {
-			m.Queue = append(m.Queue, e.Input)
+			m.Queue = append(m.Queue, &e.Input)
 		}
 	case wake:
 		t.enter(e.Epoch)
@@ -237,9 +246,8 @@ func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event]
 	case performed:
 		t.performed(e)
 	case overdue:
-		if i := slices.Index(m.Running, e.Effect); i >= 0 {
-			m.Running = slices.Delete(m.Running, i, i+1)
-			m.Queue = append(m.Queue, input{Kind: replyInput, Effect: e.Effect, Failure: t.decider.kind.failure(effect.ErrTimeout)})
+		if t.ended(e.Attempt) {
+			m.Queue = append(m.Queue, &input{Kind: replyInput, Effect: e.Attempt.Effect, Failure: t.decider.kind.failure(effect.ErrTimeout)})
 		}
 	case due:
 		m.Armed = time.Time{}
@@ -269,7 +277,7 @@ func (t *turn) do(e effect.Effect[event]) { t.out = append(t.out, e) }
 // has tells whether a message is in hand.
 func (m *machine) has(position int64) bool {
 	return m.Next != nil && m.Next.Input.position == position ||
-		slices.ContainsFunc(m.Queue, func(in input) bool { return in.position == position })
+		slices.ContainsFunc(m.Queue, func(in *input) bool { return in.position == position })
 }
 
 // advance makes the decisions that can be made, until one is to be committed.
@@ -284,7 +292,7 @@ func (t *turn) advance() {
 				return
 			}
 			// Most starts are the first: the commit finds out.
-			t.Head, t.Phase = head{Record: Record{ID: t.ID}}, live
+			t.Head, t.Phase = &head{Record: Record{ID: t.ID}}, live
 		}
 		in, ok := t.take()
 		if !ok {
@@ -299,7 +307,7 @@ func (t *turn) advance() {
 
 // left sees to a saga that is to be given up, once nothing of it is at work.
 func (t *turn) left() bool {
-	if t.Leaving && len(t.Running) == 0 && !slices.ContainsFunc(t.Queue, func(in input) bool { return in.Kind == replyInput }) {
+	if t.Leaving && len(t.Running) == 0 && !slices.ContainsFunc(t.Queue, func(in *input) bool { return in.Kind == replyInput }) {
 		t.drop()
 		return true
 	}
@@ -307,15 +315,16 @@ func (t *turn) left() bool {
 }
 
 // take finds the next input.
-func (t *turn) take() (input, bool) {
+func (t *turn) take() (*input, bool) {
 	w := &t.Head.Work
 	if w.Parked != nil && t.Head.works() && !t.Leaving {
 		in := *w.Parked
 		in.parked = true
-		return in, true
+		return &in, true
 	}
 	if len(t.Queue) > 0 {
 		in := t.Queue[0]
+		t.Queue[0] = nil
 		if t.Queue = t.Queue[1:]; len(t.Queue) == 0 {
 			t.Queue = nil
 		}
@@ -331,34 +340,34 @@ func (t *turn) take() (input, bool) {
 		}
 		if first >= 0 {
 			tm := w.Timers[first]
-			return input{Kind: timerInput, Key: tm.Key, At: tm.At, Action: &tm.Action}, true
+			return &input{Kind: timerInput, Key: tm.Key, At: tm.At, Action: &tm.Action}, true
 		}
 	}
-	return input{}, false
+	return nil, false
 }
 
-func (t *turn) decide(in input) {
+func (t *turn) decide(in *input) {
 	switch {
 	case t.Leaving && in.Kind != replyInput:
-		t.answer(&in, errMoved)
+		t.answer(in, errMoved)
 		return
 	case !t.Head.takes() && in.Kind != startInput:
-		t.answer(&in, errWaits) // what is in the inbox waits there
+		t.answer(in, errWaits) // what is in the inbox waits there
 		return
 	}
-	d := t.decider.decide(&t.Head, &in, t.env.Now())
+	d := t.decider.decide(t.Head, in, t.env.Now())
 	if d.answer != nil && in.position > 0 && !isStuck(d.answer) && !errors.Is(d.answer, errExists) {
-		t.do(effect.Fire[event](refuse{t.ID, in, d.answer}))
+		t.do(effect.Fire[event](refuse{t.ID, in.Message, d.answer}))
 	}
 	if !d.commit {
-		t.answer(&in, d.answer)
+		t.answer(in, d.answer)
 		if in.position > 0 {
 			t.do(effect.Fire[event](discard{[]int64{in.position}}))
 		}
 		return
 	}
-	c := Change{Record: d.next.Record, Epoch: t.Epoch, Entry: d.entry}
-	c.Record.Commit = commitID(&c)
+	c := &Change{Record: d.next.Record, Epoch: t.Epoch, Entry: d.entry}
+	c.Record.Commit = commitID(c)
 	if in.position > 0 {
 		c.Consumed = []int64{in.position}
 	}
@@ -370,8 +379,17 @@ func (t *turn) decide(in input) {
 // commitID tells one commit from every other. It is made of what is committed,
 // and under which lease.
 func commitID(c *Change) uuid.UUID {
-	of := fmt.Appendf(nil, "%s/%d/%d/%d/", c.Record.ID, c.Record.Sequence, c.Epoch, c.Record.Updated.UnixMicro())
-	return uuid.NewSHA1(namespace, append(of, c.Entry.Data...))
+	of := make([]byte, 0, 128+len(c.Entry.Data))
+	of = append(of, c.Record.ID.Tenant...)
+	of = append(append(of, 0), c.Record.ID.Type...)
+	of = append(append(of, 0), c.Record.ID.Key...)
+	for _, n := range [...]int64{c.Record.Sequence, c.Epoch, c.Record.Updated.UnixMicro()} {
+		of = binary.BigEndian.AppendUint64(of, uint64(n)) //nolint:gosec // its bits
+	}
+	sum := sha256.Sum256(append(of, c.Entry.Data...))
+	id := uuid.UUID(sum[:16])
+	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // version 8, RFC 9562
+	return id
 }
 
 func isStuck(err error) bool {
@@ -438,14 +456,14 @@ func (t *turn) loaded(e loadedHead) {
 		}
 	}
 	t.Tries = 0
-	h := head{Record: Record{ID: t.ID}}
+	h := &head{Record: Record{ID: t.ID}}
 	if e.Found {
 		var err error
 		if h, err = loaded(e.Record); err == nil && h.Record.Schema > t.decider.kind.schema {
 			err = &SchemaError{Type: t.ID.Type, Schema: h.Record.Schema, Known: t.decider.kind.schema}
 		}
 		if err != nil { // it is left to who can read it
-			t.do(effect.Fire[event](refuse{t.ID, input{}, err}))
+			t.do(effect.Fire[event](refuse{t.ID, "", err}))
 			t.giveUp(err)
 			return
 		}
@@ -473,7 +491,7 @@ func (t *turn) committed(e committedHead) {
 func (t *turn) adopted() {
 	next := t.Next
 	t.Head, t.Next = next.Head, nil
-	t.answer(&next.Input, next.Answer)
+	t.answer(next.Input, next.Answer)
 	t.begin()
 }
 
@@ -489,51 +507,56 @@ func (t *turn) begin() {
 			t.perform(c, c.ID)
 		}
 	}
-	if n := len(w.Undo); n > 0 && t.Head.Record.Status == Compensating && !slices.ContainsFunc(t.Running, isUndo) {
+	if n := len(w.Undo); n > 0 && t.Head.Record.Status == Compensating && !slices.ContainsFunc(t.Running, attempt.undoes) {
 		if c := &w.Undo[n-1]; !c.Next.After(now) {
 			t.perform(c, c.ID+undoSuffix)
 		}
 	}
 }
 
-func isUndo(effect string) bool {
-	_, undo := undoOf(effect)
+func (a attempt) undoes() bool {
+	_, undo := undoOf(a.Effect)
 	return undo
 }
 
 // perform makes a call, unless it is being made.
 func (t *turn) perform(c *call, id string) {
-	if slices.Contains(t.Running, id) {
+	if slices.ContainsFunc(t.Running, func(a attempt) bool { return a.Effect == id }) {
 		return
 	}
-	t.Running = append(slices.Clip(t.Running), id)
-	timeout := cmp.Or(c.Timeout, defaultTimeout)
-	if known := t.decider.kind.requests[c.Request]; known != nil && c.Timeout == 0 {
-		timeout = cmp.Or(known.options.Timeout, defaultTimeout)
+	a := attempt{id, c.Attempts + 1}
+	t.Running = append(slices.Clip(t.Running), a)
+	timeout := c.Timeout
+	if known := t.decider.kind.requests[c.Request]; known != nil {
+		timeout = cmp.Or(timeout, known.options.Timeout)
 	}
 	kind := t.decider.kind
 	t.do(effect.Do(perform{
-		ID: t.ID, Effect: id, Request: c.Request, Data: c.Data, Attempt: c.Attempts + 1, Timeout: timeout, Meta: t.Head.Work.Meta,
+		ID: t.ID, Attempt: a, Request: c.Request, Data: c.Data, Timeout: cmp.Or(timeout, defaultTimeout), Meta: t.Head.Work.Meta,
 	}, func(r effect.Result[result]) event {
 		if r.Err != nil {
-			return performed{id, result{Failure: kind.failure(r.Err)}}
+			return performed{a, result{Failure: kind.failure(r.Err)}}
 		}
-		return performed{id, r.Value}
+		return performed{a, r.Value}
 	}, effect.Key(performKey)))
-	if timeout > 0 { // the handler's context ends at the timeout, and it may say so itself
-		t.do(hx.After(limitKey(id), timeout+timeout/10+100*time.Millisecond, overdue{id}))
+}
+
+// ended takes an attempt off those at work, and tells whether it was among them.
+func (t *turn) ended(a attempt) bool {
+	i := slices.Index(t.Running, a)
+	if i < 0 {
+		return false
 	}
+	t.Running = slices.Delete(slices.Clone(t.Running), i, i+1)
+	return true
 }
 
 func (t *turn) performed(e performed) {
-	in := input{Kind: replyInput, Effect: e.Effect, Value: e.Result.Value, Failure: e.Result.Failure, Later: e.Result.Later}
-	if i := slices.Index(t.Running, e.Effect); i >= 0 {
-		t.Running = slices.Delete(slices.Clone(t.Running), i, i+1)
-		t.do(hx.Cancel(limitKey(e.Effect)))
-	} else {
-		in.Stale = true
-	}
-	t.Queue = append(t.Queue, in)
+	r := &e.Result
+	t.Queue = append(t.Queue, &input{
+		Kind: replyInput, Effect: e.Attempt.Effect, Value: r.Value, Failure: r.Failure, Later: r.Later,
+		Stale: !t.ended(e.Attempt), request: r.request,
+	})
 }
 
 // rest begins what waited for its time, and sets the timer for what is due soon.
@@ -583,15 +606,12 @@ func (t *turn) drop() { t.giveUp(errMoved) }
 
 func (t *turn) giveUp(why error) {
 	if t.Next != nil {
-		t.answer(&t.Next.Input, why)
+		t.answer(t.Next.Input, why)
 	}
-	for i := range t.Queue {
-		t.answer(&t.Queue[i], why)
+	for _, in := range t.Queue {
+		t.answer(in, why)
 	}
 	t.do(hx.All(hx.Cancel(storeKey), hx.Cancel(performKey), hx.Cancel(dueKey), hx.Cancel(againKey)))
-	for _, id := range t.Running {
-		t.do(hx.Cancel(limitKey(id)))
-	}
 	*t.machine = machine{ID: t.ID, Epoch: t.Epoch, Holds: t.Holds}
 }
 

@@ -194,7 +194,7 @@ func genInstr(depth int) *rapid.Generator[instr] {
 type driver struct {
 	t       *rapid.T
 	decider *decider
-	head    head
+	head    *head
 	want    account
 	now     time.Time
 	message int
@@ -205,7 +205,7 @@ func (d *driver) decide(in input) decision {
 	before, err := json.Marshal(&d.head.Work)
 	require.NoError(d.t, err)
 	state := string(d.head.Record.State)
-	made := d.decider.decide(&d.head, &in, d.now)
+	made := d.decider.decide(d.head, &in, d.now)
 	after, err := json.Marshal(&d.head.Work)
 	require.NoError(d.t, err)
 	require.Equal(d.t, string(before), string(after), "the head was changed")
@@ -294,7 +294,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := &driver{
 			t: rt, decider: &decider{kind: modelSaga.kind, maxSize: 1 << 20, stuckAfter: 1000},
-			head: head{Record: Record{ID: modelSaga.ID("m")}}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+			head: &head{Record: Record{ID: modelSaga.ID("m")}}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		}
 		programs := rapid.SliceOfN(genInstr(2), 0, 4)
 		first := programs.Draw(rt, "first")

@@ -56,22 +56,22 @@ func (o *Operator) State(ctx context.Context, id ID) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("state of saga %q: %w", id, err)
 	}
-	return snapshot(&h), nil
+	return snapshot(h), nil
 }
 
-func (o *Operator) load(ctx context.Context, id ID) (head, error) {
+func (o *Operator) load(ctx context.Context, id ID) (*head, error) {
 	if err := CheckID("id", id); err != nil {
-		return head{}, err
+		return nil, err
 	}
 	if err := o.known(id.Type); err != nil {
-		return head{}, err
+		return nil, err
 	}
 	r, found, err := o.store.Load(ctx, id)
 	switch {
 	case err != nil:
-		return head{}, err
+		return nil, err
 	case !found:
-		return head{}, ErrNotFound
+		return nil, ErrNotFound
 	}
 	return loaded(r)
 }
@@ -159,9 +159,8 @@ func (o *Operator) Compensate(ctx context.Context, id ID, by By) (Intervention, 
 		}
 		h.Work.Parked = nil
 		h.goOn()
-		d := draft{next: *h}
+		d := draft{next: h}
 		d.compensate(by.Reason)
-		*h = d.next
 		return nil
 	})
 }
@@ -308,19 +307,17 @@ func (o *Operator) intervene(ctx context.Context, what string, id ID, by By, cha
 		}
 		now := Recordable(o.now())
 		next := h.next(now)
-		done := Intervention{Before: snapshot(&h)}
-		switch err := change(&next); {
+		done := Intervention{Before: snapshot(h)}
+		switch err := change(next); {
 		case errors.Is(err, errPost):
 			done.After = done.Before
 			return done, errPost
 		case err != nil:
 			return fail(err)
 		}
-		if err := next.seal(now); err != nil {
-			return fail(err)
-		}
-		c := o.change(what, &next, by, now)
-		done.After = snapshot(&next)
+		next.seal(now)
+		c := o.change(what, next, by, now)
+		done.After = snapshot(next)
 		if by.DryRun {
 			return done, nil
 		}
@@ -348,11 +345,7 @@ func (o *Operator) change(what string, next *head, by By, now time.Time) Change 
 		Input:  &input{Kind: inputKind(what), Actor: by.Actor, Reason: by.Reason},
 		Status: r.Status, Reason: r.Reason, State: hashState(r.State),
 	}
-	data, err := json.Marshal(&t)
-	if err != nil { // of strings: it cannot be
-		data = []byte("{}")
-	}
-	c := Change{Record: *r, Entry: Entry{Sequence: r.Sequence, At: now, Kind: what, Data: data}}
+	c := Change{Record: *r, Entry: Entry{Sequence: r.Sequence, At: now, Kind: what, Data: encodeTold(&t)}}
 	c.Record.Commit = commitID(&c)
 	return c
 }

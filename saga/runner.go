@@ -240,7 +240,7 @@ func (r *Runner) send(ctx context.Context, id ID, kind MessageKind, in input) er
 			if err != nil {
 				return err
 			}
-			if refused, err := (&decider{}).refuses(&h, &in); refused {
+			if refused, err := (&decider{}).refuses(h, &in); refused {
 				return err
 			}
 		}
@@ -334,41 +334,65 @@ func (r *Runner) Wait(ctx context.Context, id ID) (Snapshot, error) {
 
 // await returns a saga when it has ended, or after a while.
 func (r *Runner) await(ctx context.Context, id ID) (Snapshot, error) {
-	ended := r.runtime.NewSignal()
-	defer r.waiters.add(id, ended)()
-	s, err := r.State(ctx, id)
-	if err != nil || s.Status.Ended() {
-		return s, err
+	w := &waiter{ended: r.runtime.NewSignal()}
+	defer r.waiters.add(id, w)()
+	record, found, err := r.store.Load(ctx, id)
+	switch {
+	case err == nil && !found:
+		err = ErrNotFound
+	case err == nil && record.Status.Ended():
+		return snapshotOf(record)
+	}
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("wait for saga %q: %w", id, err)
 	}
 	pause := r.config.Poll
 	if _, here := r.owned.epoch(id); here {
 		pause *= 10 // the signal comes when it ends; this is for when it moves
 	}
-	timer := r.runtime.AfterFunc(pause, ended.Fire)
+	timer := r.runtime.AfterFunc(pause, w.ended.Fire)
 	defer timer.Stop()
-	if err := ended.Wait(ctx); err != nil {
-		return s, fmt.Errorf("wait for saga %q: %w", id, err)
+	if err := w.ended.Wait(ctx); err != nil {
+		return Snapshot{Record: record}, fmt.Errorf("wait for saga %q: %w", id, err)
 	}
-	return s, nil
+	r.waiters.mu.Lock()
+	defer r.waiters.mu.Unlock()
+	if w.record != nil {
+		return snapshotOf(*w.record)
+	}
+	return Snapshot{}, nil // look again
+}
+
+func snapshotOf(r Record) (Snapshot, error) {
+	h, err := loaded(r)
+	if err != nil {
+		return Snapshot{Record: r}, err
+	}
+	return snapshot(h), nil
 }
 
 // waiters are those who wait for the end of sagas in this process.
 type waiters struct {
 	mu sync.Mutex
-	of map[ID][]store.Signal
+	of map[ID][]*waiter
 }
 
-func (w *waiters) add(id ID, s store.Signal) (remove func()) {
+type waiter struct {
+	ended  store.Signal
+	record *Record // as it ended
+}
+
+func (w *waiters) add(id ID, one *waiter) (remove func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.of == nil {
-		w.of = map[ID][]store.Signal{}
+		w.of = map[ID][]*waiter{}
 	}
-	w.of[id] = append(w.of[id], s)
+	w.of[id] = append(w.of[id], one)
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if left := slices.DeleteFunc(w.of[id], func(other store.Signal) bool { return other == s }); len(left) > 0 {
+		if left := slices.DeleteFunc(w.of[id], func(other *waiter) bool { return other == one }); len(left) > 0 {
 			w.of[id] = left
 		} else {
 			delete(w.of, id)
@@ -376,10 +400,11 @@ func (w *waiters) add(id ID, s store.Signal) (remove func()) {
 	}
 }
 
-func (w *waiters) ended(id ID) {
+func (w *waiters) ended(r *Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.of[id] {
-		s.Fire()
+	for _, one := range w.of[r.ID] {
+		one.record = r
+		one.ended.Fire()
 	}
 }
