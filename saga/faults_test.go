@@ -119,8 +119,13 @@ func TestFaultAtEveryStep(t *testing.T) {
 							}
 							h.after = func(_ context.Context, request, _ string, _ int) error { return s.step(request, true) }
 							o := open(t, connection, h, saga.Config{Worker: "w"})
+							started := make(chan error, 1)
 							go func() { // the customer may be told of a failure, and asks again
-								_, _ = o.runner.Start(t.Context(), Reservation.ID("ann"), Reserve{Quantity: 2})
+								handle, err := o.runner.Start(t.Context(), Reservation.ID("ann"), Reserve{Quantity: 2})
+								if err == nil && handle.Existing {
+									err = errors.New("it is told to exist by who has made it")
+								}
+								started <- err
 							}()
 							if fault == "crash" && at >= 0 {
 								<-crashed
@@ -130,6 +135,7 @@ func TestFaultAtEveryStep(t *testing.T) {
 								o.start("ann")
 							} else {
 								o.until("ann", func(saga.Snapshot) bool { return true })
+								require.NoError(t, <-started, "step %d", at)
 							}
 							end := o.wait("ann")
 							require.Equal(t, way.status, end.Status, "step %d", at)

@@ -434,3 +434,40 @@ func TestSleepersAreNotInMemory(t *testing.T) {
 		}
 	})
 }
+
+// shifted is a machine whose clock can be set.
+type shifted struct {
+	store.Runtime
+	by atomic.Int64
+}
+
+func (s *shifted) Now() time.Time { return s.Runtime.Now().Add(time.Duration(s.by.Load())) }
+
+// When the clock is set back, timers come later, and none is lost; when it is set
+// forward, they come at once.
+func TestClockJumps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock := &shifted{Runtime: store.RuntimeOf(t.Context())}
+		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(nil), Runtime: clock}, counter)
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		start := func(key string, minutes int) {
+			_, err := o.runner.Start(t.Context(), counter.ID(key), later{Minutes: minutes})
+			require.NoError(t, err)
+		}
+		start("first", 1)
+		start("long", 600)
+		require.NoError(t, store.Sleep(t.Context(), 2*time.Minute))
+		require.Equal(t, 1, o.count("first"))
+		clock.by.Store(int64(-time.Hour))
+		start("back", 10)
+		require.NoError(t, store.Sleep(t.Context(), 11*time.Minute))
+		require.Equal(t, 1, o.count("back"))
+		clock.by.Store(int64(24 * time.Hour))
+		require.NoError(t, store.Sleep(t.Context(), 2*time.Minute)) // the next sweep sees it
+		require.Equal(t, 1, o.count("long"))
+		for key, n := range map[string]int{"first": 1, "long": 1, "back": 1} {
+			require.Equal(t, n, o.count(key))
+		}
+	})
+}
