@@ -72,7 +72,7 @@ func TestHomes(t *testing.T) {
 
 // short is a bus whose lease runs out soon.
 func short() command.Config {
-	return command.Config{LeaseTTL: 400 * time.Millisecond, Hooks: command.Hooks{Trouble: func(string, error) {}}}
+	return command.Config{LeaseTTL: time.Second, Hooks: command.Hooks{Trouble: func(string, error) {}}}
 }
 
 func restart(t *testing.T, open func() home) {

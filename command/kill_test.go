@@ -46,7 +46,7 @@ func sectionsOn(db *sqlite.Store) (*command.Bus, error) {
 			return sections.Execute(ctx, c.Section, c, command.Key(ctx))
 		}),
 	}, command.Config{
-		LeaseTTL: 200 * time.Millisecond, Timeout: 2 * time.Second, Grace: 2100 * time.Millisecond, Attempts: 1000,
+		LeaseTTL: time.Second, Timeout: 5 * time.Second, Grace: 6 * time.Second, Attempts: 1000,
 		CarryAfter: 50,
 		Hooks: command.Hooks{
 			Trouble:  func(doing string, err error) { fmt.Fprintln(os.Stderr, "trouble:", doing, err) },

@@ -282,7 +282,7 @@ func (r *runner) scan(ctx context.Context) {
 		return
 	}
 	for _, err := range r.store.ReadAll(ctx, r.agenda.read, r.filter()) {
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			r.cfg.Hooks.Trouble("look for commands", err)
 		}
 		return // something is there, and on its way
