@@ -128,7 +128,7 @@ func (r *request) single() bool {
 }
 
 // record makes what is returned of a write.
-func (r *request) record(w *eventstore.Write, first eventstore.Version, positions []int64, at time.Time) eventstore.Appended {
+func (r *request) record(w *eventstore.Write, first int64, positions []int64, at time.Time) eventstore.Appended {
 	if len(w.Events) == 0 {
 		return eventstore.Appended{}
 	}
@@ -138,7 +138,7 @@ func (r *request) record(w *eventstore.Write, first eventstore.Version, position
 		e := &w.Events[i]
 		recorded[i] = eventstore.Recorded{
 			ID: e.ID, Tenant: tenant, Stream: w.Stream, Type: e.Type, Schema: e.Schema,
-			Version: first + eventstore.Version(i), Position: eventstore.Position(positions[i]),
+			Version: eventstore.Version(first) + eventstore.Version(i), Position: eventstore.Position(positions[i]),
 			Data: e.Data, Meta: e.Meta, At: at.UTC(),
 		}
 	}

@@ -56,7 +56,7 @@ func newArenaOn(b *testing.B, server *postgrestest.Server, conns int32) *arena {
 }
 
 const insertSQL = `INSERT INTO plain (position, version, at, id, schema, tenant, stream, type, data)
-	VALUES (nextval('rondo.position'), $1, clock_timestamp(), $2, 1, '', $3, $4, $5)`
+	VALUES (nextval('rondo.position'), $1, clock_timestamp(), $2, 1, '.', $3, $4, $5)`
 
 func (a *arena) insert(ctx context.Context, stream string, version int) error {
 	_, err := a.plain.Exec(ctx, insertSQL, version, [16]byte(uuid.Must(uuid.NewV7())), stream, "inventory.seats-held", payload)

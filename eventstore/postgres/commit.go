@@ -25,44 +25,48 @@ const (
 // raceBackoff is how long an append that has lost several races waits at most.
 const raceBackoff = 20 * time.Millisecond
 
-// verdict is what the database has to say of an append.
-type verdict struct {
-	appended []eventstore.Appended
-	err      error
-}
-
 // commit commits appends in one transaction, and finishes them. One that is
-// refused does not hinder the others.
-//
-// The context is the caller's, or one of the store's own for appends of many.
+// refused does not hinder the others. The context is the caller's, or one of the
+// store's own for appends of many.
 func (s *Store) commit(ctx context.Context, own bool, batch []*request) {
-	verdicts, err := s.race(ctx, batch)
-	if err != nil && len(batch) > 1 && isRefusal(err) {
-		// One of them spoils it for all; which one shows when each is alone.
-		for _, r := range batch {
-			s.commit(ctx, own, []*request{r})
-		}
-		return
-	}
-	wrote := false
-	for i, r := range batch {
-		if err != nil {
-			r.finish(nil, outcome(ctx, own, r, err))
-			continue
-		}
-		wrote = wrote || verdicts[i].err == nil
-		r.finish(verdicts[i].appended, verdicts[i].err)
-	}
-	if wrote {
+	if s.commitAs(ctx, own, batch, quick) {
 		s.tail.appended()
 	}
 }
 
+// commitAs tells whether anything was written.
+func (s *Store) commitAs(ctx context.Context, own bool, batch []*request, m mode) (wrote bool) {
+	verdicts, err := s.race(ctx, batch, m)
+	if err != nil && len(batch) > 1 && isRefusal(err) {
+		// One of them spoils it for all; which one shows when each is alone.
+		for _, r := range batch {
+			wrote = s.commitAs(ctx, own, []*request{r}, exact) || wrote
+		}
+		return wrote
+	}
+	var undecided []*request
+	for i, r := range batch {
+		switch {
+		case err != nil:
+			r.finish(nil, outcome(ctx, own, r, err))
+		case verdicts[i].undecided:
+			undecided = append(undecided, r)
+		default:
+			wrote = wrote || verdicts[i].err == nil
+			r.finish(verdicts[i].appended, verdicts[i].err)
+		}
+	}
+	if len(undecided) > 0 {
+		wrote = s.commitAs(ctx, own, undecided, exact) || wrote
+	}
+	return wrote
+}
+
 // race commits appends, again if another transaction was faster: then they are
 // decided anew, on what that has left.
-func (s *Store) race(ctx context.Context, batch []*request) ([]verdict, error) {
+func (s *Store) race(ctx context.Context, batch []*request, m mode) ([]verdict, error) {
 	for lost := 0; ; lost++ {
-		verdicts, err := s.attempt(ctx, batch, lost > 0)
+		verdicts, err := s.attempt(ctx, batch, m)
 		most := maxRaces
 		if len(batch) > 1 {
 			most = 3 // then one by one
@@ -70,6 +74,7 @@ func (s *Store) race(ctx context.Context, batch []*request) ([]verdict, error) {
 		if !lostRace(err) || lost >= most {
 			return verdicts, err
 		}
+		m = careful
 		if lost > 2 {
 			if err := pause(ctx, rand.N(raceBackoff)); err != nil {
 				return nil, &unsentError{err}
@@ -79,16 +84,13 @@ func (s *Store) race(ctx context.Context, batch []*request) ([]verdict, error) {
 }
 
 // attempt commits appends. The error is of all of them.
-func (s *Store) attempt(ctx context.Context, batch []*request, careful bool) ([]verdict, error) {
+func (s *Store) attempt(ctx context.Context, batch []*request, m mode) ([]verdict, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, &unsentError{err}
 	}
 	defer conn.Release()
-	if one := batch[0]; len(batch) == 1 && !careful && one.single() {
-		return appendOne(ctx, conn, one)
-	}
-	return appendMany(ctx, conn, batch, manyOptions{careful: careful})
+	return execute(ctx, conn, batch, m)
 }
 
 // unsentError is the error of something that was not sent.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -32,6 +33,9 @@ type gateKey struct {
 	tenant, name string
 	claim        bool
 }
+
+// yields is how often a committer lets others run between two batches.
+const yields = 2
 
 // Limits of what is committed together. One append may exceed them.
 const (
@@ -213,5 +217,10 @@ func (s *Store) commitLoop(life context.Context) {
 		s.commit(ctx, true, batch)
 		cancel()
 		s.gate.leave(batch...)
+		// Whoever appends again at once is to be in the next batch, not to be
+		// late for it by the time it takes to be woken.
+		for range yields {
+			runtime.Gosched()
+		}
 	}
 }

@@ -64,17 +64,17 @@ func TestPollingIsTheNet(t *testing.T) {
 	reader := open(t, db, postgres.Config{PollInterval: 10 * time.Millisecond})
 	sub := subscribe(t.Context(), t, reader, 0)
 	// Somebody who appends and does not notify: a process that died in between.
-	conn, err := pgx.Connect(t.Context(), db.URL)
-	require.NoError(t, err)
-	for i := range 3 {
-		var position eventstore.Position
-		err := conn.QueryRow(t.Context(),
-			`SELECT position FROM rondo.append_one('.', 'a', $1, gen_random_uuid(), 'held', 1::smallint, '', NULL, NULL, NULL, NULL, NULL, NULL)`, i).
-			Scan((*int64)(&position))
+	for version := range 3 {
+		tx := begin(t, db)
+		_, err := tx.Exec(t.Context(), `SELECT set_config('rondo.tenant', '.', true), rondo.hold()`)
 		require.NoError(t, err)
+		var position eventstore.Position
+		err = tx.QueryRow(t.Context(), `INSERT INTO rondo.events (position, version, at, id, schema, tenant, stream, type, data)
+			VALUES (rondo.draw(), $1, now(), gen_random_uuid(), 1, '.', 'a', 'held', '') RETURNING position`, version).Scan((*int64)(&position))
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit(t.Context()))
 		sub.want(position)
 	}
-	require.NoError(t, conn.Close(t.Context()))
 }
 
 // A subscription with a filter moves on over what it does not want.

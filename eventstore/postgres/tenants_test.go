@@ -71,9 +71,9 @@ func TestRawQueriesSeeNothing(t *testing.T) {
 		require.Zero(t, count(table), "%s, after all tenants were read", table)
 	}
 	// Nothing can be written for a tenant that is not set, or changed.
-	for tenant, refused := range map[string]string{"A": "row-level security", ".": "row-level security", "": "claims_tenant_check"} {
+	for _, tenant := range []string{"A", ".", ""} {
 		_, err = pool.Exec(t.Context(), `INSERT INTO rondo.claims VALUES ($1, 'k2', '', '', now())`, tenant)
-		require.ErrorContains(t, err, refused, "tenant %q", tenant)
+		require.ErrorContains(t, err, "row-level security", "tenant %q", tenant)
 	}
 	tag, err := pool.Exec(t.Context(), `DELETE FROM rondo.events`)
 	require.NoError(t, err)

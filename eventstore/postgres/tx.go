@@ -123,16 +123,15 @@ func (s *Store) written(tx pgx.Tx, r *request, appended []eventstore.Appended) {
 // appendShared appends in a user's transaction, after a savepoint, which is
 // released, or rolled back to after an error.
 func appendShared(ctx context.Context, tx pgx.Tx, r *request, careful bool) (verdict, error) {
-	calls, err := newCalls([]*request{r})
+	decide := newAnyWrites(&share{tenant: r.tenant, requests: []*request{r}, indexes: []int{0}}, careful, true)
+	args, err := decide.args()
 	if err != nil {
 		return verdict{}, err
 	}
 	verdicts := make([]verdict, 1)
 	var pipeline pgx.Batch
 	pipeline.Queue(`SAVEPOINT rondo_append`)
-	pipeline.Queue(appendManySQL, calls[0].args(manyOptions{careful: careful, shared: true})...).Query(func(rows pgx.Rows) error {
-		return calls[0].read(rows, verdicts)
-	})
+	pipeline.Queue(anyWritesSQL, args...).Query(func(rows pgx.Rows) error { return decide.read(rows, verdicts) })
 	pipeline.Queue(`RELEASE SAVEPOINT rondo_append`)
 	if err := tx.SendBatch(ctx, &pipeline).Close(); err != nil {
 		if isUniqueViolation(err) {

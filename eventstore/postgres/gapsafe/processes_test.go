@@ -96,7 +96,7 @@ func migrate(t testing.TB, db *postgrestest.Database) {
 	require.NoError(t, err)
 }
 
-// addDelays puts delays into the functions that append: between reading the last
+// addDelays puts delays into the functions that appends call: between reading the last
 // position and taking the lock, between that and drawing a position, and between
 // that and writing the event.
 func addDelays(t *testing.T, db *postgrestest.Database) {
@@ -120,18 +120,15 @@ func addDelays(t *testing.T, db *postgrestest.Database) {
 			IF random() < 0.2 THEN PERFORM gapsafe.delay(); END IF;
 			RETURN drawn;
 		END $$`)
-	for function, draws := range map[string]bool{"append_one": true, "append_many": true, "appending": false} {
+	for function, c := range map[string]struct{ old, slow string }{
+		"hold": {"pg_advisory_xact_lock_shared(", "gapsafe.lock("},
+		"draw": {"nextval('rondo.position'", "gapsafe.draw('rondo.position'"},
+	} {
 		var source string
 		err := db.Pool(t).QueryRow(t.Context(), `SELECT pg_get_functiondef(to_regproc('rondo.' || $1::text))`, function).Scan(&source)
 		require.NoError(t, err)
-		for old, slow := range map[string]string{"pg_advisory_xact_lock_shared(": "gapsafe.lock(", "nextval('rondo.position'": "gapsafe.draw('rondo.position'"} {
-			if strings.HasPrefix(old, "nextval") && !draws {
-				continue
-			}
-			require.Contains(t, source, old, "rondo.%s has nothing to delay", function)
-			source = strings.ReplaceAll(source, old, slow)
-		}
-		db.Exec(t, source)
+		require.Contains(t, source, c.old, "rondo.%s has nothing to delay", function)
+		db.Exec(t, strings.ReplaceAll(source, c.old, c.slow))
 	}
 }
 

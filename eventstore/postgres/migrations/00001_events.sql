@@ -25,7 +25,7 @@ CREATE TABLE rondo.events (
   correlation_id uuid,
   causation_id   uuid,
   schema         smallint    NOT NULL, -- of data
-  tenant         text COLLATE "C" NOT NULL CHECK (tenant <> ''), -- '.' is no tenant, '..x' the tenant '.x'
+  tenant         text COLLATE "C" NOT NULL, -- '.' is no tenant, '..x' the tenant '.x'
   stream         text COLLATE "C" NOT NULL,
   type           text COLLATE "C" NOT NULL,
   data           bytea       NOT NULL,
@@ -44,7 +44,7 @@ CREATE INDEX events_tenant ON rondo.events (tenant, position) WHERE tenant <> '.
 
 -- Idempotency keys.
 CREATE TABLE rondo.claims (
-  tenant text COLLATE "C" NOT NULL CHECK (tenant <> ''),
+  tenant text COLLATE "C" NOT NULL,
   key    text COLLATE "C" NOT NULL,
   hash   bytea NOT NULL,
   result bytea NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE rondo.claims (
 CREATE INDEX claims_until ON rondo.claims (until);
 
 CREATE TABLE rondo.snapshots (
-  tenant   text COLLATE "C" NOT NULL CHECK (tenant <> ''),
+  tenant   text COLLATE "C" NOT NULL,
   stream   text COLLATE "C" NOT NULL,
   type     text COLLATE "C" NOT NULL,
   schema   smallint    NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE rondo.snapshots (
 
 -- How far subscriptions have come, and who runs them.
 CREATE TABLE rondo.subscriptions (
-  tenant     text COLLATE "C" NOT NULL CHECK (tenant <> ''),
+  tenant     text COLLATE "C" NOT NULL,
   name       text COLLATE "C" NOT NULL,
   owner      text        NOT NULL,
   token      bigint      NOT NULL, -- a fencing token
@@ -79,7 +79,7 @@ CREATE TABLE rondo.subscriptions (
 
 -- Encryption keys of those whom events are about.
 CREATE TABLE rondo.subject_keys (
-  tenant  text COLLATE "C" NOT NULL CHECK (tenant <> ''),
+  tenant  text COLLATE "C" NOT NULL,
   subject text COLLATE "C" NOT NULL,
   key     bytea, -- NULL once it was deleted
   CONSTRAINT subject_keys_pkey PRIMARY KEY (tenant, subject)
@@ -98,11 +98,11 @@ ALTER TABLE rondo.snapshots     ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECUR
 ALTER TABLE rondo.subscriptions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE rondo.subject_keys  ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY tenant ON rondo.events        USING (tenant = current_setting('rondo.tenant', true));
-CREATE POLICY tenant ON rondo.claims        USING (tenant = current_setting('rondo.tenant', true));
-CREATE POLICY tenant ON rondo.snapshots     USING (tenant = current_setting('rondo.tenant', true));
-CREATE POLICY tenant ON rondo.subscriptions USING (tenant = current_setting('rondo.tenant', true));
-CREATE POLICY tenant ON rondo.subject_keys  USING (tenant = current_setting('rondo.tenant', true));
+CREATE POLICY tenant ON rondo.events        USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
+CREATE POLICY tenant ON rondo.claims        USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
+CREATE POLICY tenant ON rondo.snapshots     USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
+CREATE POLICY tenant ON rondo.subscriptions USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
+CREATE POLICY tenant ON rondo.subject_keys  USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
 
 CREATE POLICY all_tenants ON rondo.events FOR SELECT USING (current_setting('rondo.tenant', true) = '.*');
 CREATE POLICY all_tenants_read   ON rondo.claims FOR SELECT USING (current_setting('rondo.tenant', true) = '.*');
@@ -117,16 +117,27 @@ CREATE POLICY all_tenants_delete ON rondo.claims FOR DELETE USING (current_setti
 -- The key has 'ro' in its upper 16 bits (29295), so that it is not taken for a
 -- lock of somebody else's.
 
--- appending takes the lock, once in a transaction that appends several times.
--- A rolled back savepoint undoes both the lock and the setting.
+-- hold takes the lock: it reads the last position first, and is called before one
+-- is drawn. It is false always. It and draw are of one expression, which the
+-- planner puts in the place of the call.
+CREATE FUNCTION rondo.hold() RETURNS boolean LANGUAGE sql VOLATILE AS $$
+  SELECT pg_advisory_xact_lock_shared((29295::bigint << 48) | coalesce(pg_sequence_last_value('rondo.position'::regclass), 0)) IS NULL
+$$;
+
+-- draw draws a position.
+CREATE FUNCTION rondo.draw() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT nextval('rondo.position'::regclass)
+$$;
+
+-- appending takes the lock once in a transaction that appends several times. A
+-- rolled back savepoint undoes both the lock and the setting.
 -- +goose StatementBegin
 CREATE FUNCTION rondo.appending() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF current_setting('rondo.appending', true) = 'yes' THEN
     RETURN;
   END IF;
-  IF pg_advisory_xact_lock_shared((29295::bigint << 48) | coalesce(pg_sequence_last_value('rondo.position'::regclass), 0)) IS NULL
-     OR set_config('rondo.appending', 'yes', true) IS NULL THEN
+  IF rondo.hold() OR set_config('rondo.appending', 'yes', true) IS NULL THEN
     RETURN;
   END IF;
 END $$;
@@ -164,43 +175,6 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- append_one appends one event to a stream: the common case, as quick as it can
--- be. Expected versions are those from 0, -1 for any and -2 for "exists". accepted
--- tells whether the stream was as expected; if not, version is the one it has. It
--- is NULL if that is because the event is there already.
--- +goose StatementBegin
-CREATE FUNCTION rondo.append_one(
-  p_tenant text, p_stream text, p_expected bigint, p_id uuid, p_type text, p_schema smallint, p_data bytea,
-  p_correlation_id uuid, p_causation_id uuid, p_actor text, p_trace_parent text, p_subject text, p_labels jsonb,
-  OUT accepted boolean, OUT version bigint, OUT "position" bigint, OUT at timestamptz
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-BEGIN
-  IF set_config('rondo.tenant', p_tenant, true) IS NULL
-     OR pg_advisory_xact_lock_shared((29295::bigint << 48) | coalesce(pg_sequence_last_value('rondo.position'::regclass), 0)) IS NULL THEN
-    RETURN;
-  END IF;
-  append_one.version := (
-    SELECT e.version FROM rondo.events e WHERE e.tenant = p_tenant AND e.stream = p_stream ORDER BY e.version DESC LIMIT 1
-  );
-  append_one.version := coalesce(append_one.version, 0);
-  append_one.accepted := CASE p_expected WHEN -1 THEN true WHEN -2 THEN append_one.version > 0 ELSE append_one.version = p_expected END;
-  IF NOT append_one.accepted THEN
-    IF EXISTS (SELECT FROM rondo.events e WHERE e.tenant = p_tenant AND e.id = p_id) THEN
-      append_one.accepted := NULL;
-    END IF;
-    RETURN;
-  END IF;
-  append_one.version := append_one.version + 1;
-  append_one.position := nextval('rondo.position'::regclass);
-  append_one.at := clock_timestamp();
-  INSERT INTO rondo.events (position, version, at, id, correlation_id, causation_id, schema, tenant, stream, type, data,
-                            actor, trace_parent, subject, labels)
-  VALUES (append_one.position, append_one.version, append_one.at, p_id, p_correlation_id, p_causation_id, p_schema, p_tenant, p_stream, p_type, p_data,
-          p_actor, p_trace_parent, p_subject, p_labels);
-END $$;
--- +goose StatementEnd
-
 -- append_many decides a number of appends of one tenant, one after the other,
 -- each on what those before it leave, and writes those that are accepted. What it
 -- returns is by write, by event and by append.
@@ -231,7 +205,7 @@ CREATE FUNCTION rondo.append_many(
   c_append integer[], c_key text[], c_hash bytea[], c_result bytea[], c_until timestamptz[],
   OUT firsts bigint[], OUT positions bigint[], OUT at timestamptz,
   OUT verdicts integer[], OUT details integer[], OUT actuals bigint[]
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   v_current  bigint[];
   v_verdict  integer[] := array_fill(0, ARRAY[p_appends]);
@@ -253,7 +227,7 @@ BEGIN
   END IF;
   IF p_shared THEN
     PERFORM rondo.appending();
-  ELSIF pg_advisory_xact_lock_shared((29295::bigint << 48) | coalesce(pg_sequence_last_value('rondo.position'::regclass), 0)) IS NULL THEN
+  ELSIF rondo.hold() THEN
     RETURN;
   END IF;
 
@@ -350,7 +324,7 @@ BEGIN
   at := clock_timestamp();
   firsts := v_first;
   IF v_writes > 0 THEN
-    positions := ARRAY(SELECT nextval('rondo.position'::regclass) FROM generate_series(1, cardinality(e_write)));
+    positions := ARRAY(SELECT rondo.draw() FROM generate_series(1, cardinality(e_write)));
     INSERT INTO rondo.events (position, version, at, id, correlation_id, causation_id, schema, tenant, stream, type, data,
                               actor, trace_parent, subject, labels)
     SELECT positions[u.nth], v_first[u.write] + u.index, append_many.at, u.id, u.correlation_id, u.causation_id, u.schema, p_tenant, u.stream, u.type, u.data,
@@ -369,6 +343,6 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP FUNCTION rondo.append_many, rondo.append_one, rondo.head, rondo.appending;
+DROP FUNCTION rondo.append_many, rondo.head, rondo.appending, rondo.draw, rondo.hold;
 DROP TABLE rondo.subject_keys, rondo.subscriptions, rondo.snapshots, rondo.claims, rondo.events;
 DROP SEQUENCE rondo.position;
