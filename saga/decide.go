@@ -70,6 +70,9 @@ type decision struct {
 // stuckKind is the kind of the entry of a decision that could not be made.
 const stuckKind = "stuck"
 
+// refusedKind is that of a decision to change nothing.
+const refusedKind = "refused"
+
 // errExists answers a start of a saga that is there.
 var errExists = errors.New("saga exists")
 
@@ -562,7 +565,7 @@ func (d *decider) stick(h *head, in *input, failed *draft) decision {
 	}
 	switch {
 	case h.Record.Status.Ended(): // by a late result: it stays as it has ended
-		t.kind = "refused"
+		t.kind = refusedKind
 	default:
 		w.Was, w.WasReason = r.Status, r.Reason
 		r.Status, r.Reason, w.Trace = Stuck, failed.problem.Error(), failed.trace
@@ -594,7 +597,7 @@ func copyAttempts(to, from []call) {
 
 // note keeps in the history what changes nothing else.
 func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
-	t := &draft{decider: d, next: h.next(now), kind: "refused", now: now}
+	t := &draft{decider: d, next: h.next(now), kind: refusedKind, now: now}
 	if t.told.Input = in; why != nil {
 		t.told.Reason = why.Error()
 	}
