@@ -58,11 +58,11 @@ Flags:
                    In a script these rates are 0 unless given.
   --speed N        how many times faster than real a live sale runs (300: five
                    minutes pass in a second)
-  --db HOME        where a live sale has its log, and another run goes on with it
-                   after it was stopped, also by kill -9: sqlite:FILE,
+  --db HOME        where a live sale has its log; another run goes on with it,
+                   also after kill -9: sqlite:FILE,
                    postgres://… (migrated by go run ./cmd/rondo migrate), or
                    memory, which lives as long as the program. The default is a
-                   file in a temporary folder, removed when the audit has passed.
+                   temporary file, removed when the audit has passed.
                    A sale keeps its customers, seats and rates.
   --plain          print lines in a terminal too
   --seed N, --seeds N, --script FILE   as above; --seed goes with --script too
@@ -70,8 +70,8 @@ Flags:
 Commands of a script, one JSON object a line (# begins a comment):
 %s
 Exit code: 0 the audit passed; 1 it failed; 2 bad flags; 3 it passed, but the
-script had bad lines; 130 interrupted. A HOME that cannot be used is 2, one whose
-sale another process runs is 1.
+script had bad lines; 130 interrupted. A HOME that cannot be used is 2; one
+whose sale another process runs is 1.
 `
 
 // parseOptions reads the command line.
