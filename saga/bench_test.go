@@ -41,7 +41,7 @@ func BenchmarkSaga(b *testing.B) {
 				runner, err := saga.New(memory.New(memory.Config{}), saga.Config{Handlers: quiet(way != "happy")}, Reservation)
 				require.NoError(b, err)
 				ended := make(chan error, 1)
-				go func() { ended <- runner.Run(context.Background()) }()
+				go func() { ended <- runner.Run(context.Background()) }() //nolint:usetesting // it outlives the context of the test, or of its bubble
 				_, err = runner.Start(b.Context(), Reservation.ID("first"), Reserve{Quantity: 2})
 				require.NoError(b, err)
 				var n atomic.Int64
@@ -57,9 +57,9 @@ func BenchmarkSaga(b *testing.B) {
 								done <- nil
 								return
 							}
-							h, err := runner.Start(context.Background(), Reservation.ID(strconv.FormatInt(i, 10)), Reserve{Quantity: 2})
+							h, err := runner.Start(context.Background(), Reservation.ID(strconv.FormatInt(i, 10)), Reserve{Quantity: 2}) //nolint:usetesting // it outlives the context of the test, or of its bubble
 							if err == nil {
-								_, err = h.Wait(context.Background())
+								_, err = h.Wait(context.Background()) //nolint:usetesting // it outlives the context of the test, or of its bubble
 							}
 							if err != nil {
 								done <- err
@@ -74,7 +74,7 @@ func BenchmarkSaga(b *testing.B) {
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sagas/s")
 				b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu-µs/saga")
 				b.StopTimer()
-				require.NoError(b, runner.Shutdown(context.Background()))
+				require.NoError(b, runner.Shutdown(context.Background())) //nolint:usetesting // it outlives the context of the test, or of its bubble
 				require.NoError(b, <-ended)
 			})
 		}

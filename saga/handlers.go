@@ -79,7 +79,7 @@ func (r *Runner) perform(ctx context.Context, q perform) (result, error) {
 	r.busy.Add(1)
 	defer r.busy.Add(-1)
 	var l limit
-	ctx = l.begin(r, ctx, &q)
+	ctx = l.begin(ctx, r, &q)
 	if q.ID.Tenant != "" {
 		ctx = eventstore.WithTenant(ctx, q.ID.Tenant)
 	}
@@ -109,7 +109,7 @@ type limit struct {
 	over   bool // it had no time left
 }
 
-func (l *limit) begin(r *Runner, ctx context.Context, q *perform) context.Context {
+func (l *limit) begin(ctx context.Context, r *Runner, q *perform) context.Context {
 	if q.Timeout <= 0 {
 		return ctx
 	}

@@ -130,7 +130,7 @@ func open(t *testing.T, home saga.Store, h *house, cfg saga.Config, sagas ...sag
 	}
 	runner, err := saga.New(home, cfg, sagas...)
 	require.NoError(t, err)
-	ctx, kill := context.WithCancel(context.Background())
+	ctx, kill := context.WithCancel(context.Background()) //nolint:usetesting // it outlives the context of the test, or of its bubble
 	o := &office{T: t, home: home, house: h, runner: runner, ended: make(chan error, 1), kill: kill}
 	go func() { o.ended <- runner.Run(ctx) }()
 	t.Cleanup(func() {

@@ -146,7 +146,7 @@ func TestTenantsAreKeptApart(t *testing.T) {
 			handle, err := o.runner.Start(ctx, Reservation.ID("1"), Reserve{Quantity: 1})
 			require.NoError(t, err)
 			require.False(t, handle.Existing)
-			end, err := handle.Wait(context.Background())
+			end, err := handle.Wait(context.Background()) //nolint:usetesting // it outlives the context of the test, or of its bubble
 			require.NoError(t, err)
 			require.Equal(t, tenant, end.ID.Tenant)
 			records, err := o.runner.List(ctx, saga.Query{})

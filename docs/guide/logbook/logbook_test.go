@@ -4,7 +4,6 @@ package logbook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -159,5 +158,5 @@ func TestErase(t *testing.T) {
 		require.Nil(t, e.Data)
 	}
 	_, err = hold(ctx, log, "ann", 1)
-	require.True(t, errors.Is(err, eventstore.ErrErased))
+	require.ErrorIs(t, err, eventstore.ErrErased)
 }

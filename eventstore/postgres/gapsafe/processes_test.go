@@ -268,6 +268,7 @@ func requireSame(t *testing.T, who string, committed, delivered []eventstore.Rec
 // dumpAndRestore brings the log to another database. It goes on there: who reads
 // from the middle reads the same, and what is appended comes after.
 func dumpAndRestore(t *testing.T, server *postgrestest.Server, db *postgrestest.Database, committed []eventstore.Recorded) {
+	t.Helper()
 	restored := server.NewDatabase(t)
 	file := filepath.Join(t.TempDir(), "log.dump")
 	for _, command := range [][]string{

@@ -12,6 +12,9 @@ import (
 	"github.com/seed57833328/rondo/store"
 )
 
+// readAgainAfter is the wait after a read that failed and may succeed later.
+const readAgainAfter = 100 * time.Millisecond
+
 // Keep is for events that are no actions: those of the world around the stores.
 // It appends what decide returns to a stream that has *version events, and
 // applies it. nil is nothing to append. Should the stream have others, because
@@ -38,6 +41,13 @@ func (l *Log) Keep(ctx context.Context, stream string, version *eventstore.Versi
 			return fmt.Errorf("write %T: %w", event, err)
 		}
 		for e, err := range eventstore.Decode[any](l.Registry, l.Store.ReadStream(ctx, stream, *version+1), eventstore.FailUnknown) {
+			if eventstore.Retryable(err) {
+				// What was read is applied; the next conflict leads to the rest.
+				if err := store.Sleep(ctx, readAgainAfter); err != nil {
+					return err
+				}
+				break
+			}
 			if err != nil {
 				return err
 			}
