@@ -188,7 +188,7 @@ func TestCancelAtEveryPoint(t *testing.T) {
 				cancelled := make(chan error, 1)
 				s.do = func() error {
 					go func() { cancelled <- o.runner.Cancel(context.Background(), Reservation.ID("ann"), "changed my mind") }() //nolint:usetesting // it outlives the context of the test, or of its bubble
-					return store.Sleep(context.Background(), time.Second) //nolint:usetesting // it outlives the context of the test, or of its bubble
+					return store.Sleep(context.Background(), time.Second)                                                        //nolint:usetesting // it outlives the context of the test, or of its bubble
 				}
 				o.start("ann")
 				end := o.wait("ann")
