@@ -51,7 +51,7 @@ func (d *Definition[S, A]) Replay(id ID, history []Entry) (*Drift, error) {
 		}
 		next, err := k.replay(state, action, &source{now: e.At, id: id, number: e.Sequence, sender: sender})
 		if err != nil || hashState(next) != t.State {
-			return &Drift{Sequence: e.Sequence, Kind: e.Kind, Action: action.Name, Err: err, State: next}, nil
+			return &Drift{Sequence: e.Sequence, Kind: e.Kind, Action: action.Name, Err: err, State: next}, nil //nolint:nilerr // the error is what has drifted
 		}
 		state = next
 	}

@@ -1,7 +1,6 @@
 package saga_test
 
 import (
-	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -59,6 +58,6 @@ func TestReplay(t *testing.T) {
 		broken[0].Data = []byte("{")
 		_, err = counter.Replay(id, broken)
 		require.Error(t, err)
-		require.False(t, errors.Is(err, saga.ErrNotFound))
+		require.NotErrorIs(t, err, saga.ErrNotFound)
 	})
 }
