@@ -40,17 +40,20 @@ func (s *Store) as(ctx context.Context, doing, tenant string, queue func(*pgx.Ba
 func (s *Store) send(ctx context.Context, doing string, pipeline *pgx.Batch) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return s.ended(explain(doing, err))
+		return s.ended(ctx, explain(doing, err))
 	}
 	defer conn.Release()
 	return explain(doing, conn.SendBatch(ctx, pipeline).Close())
 }
 
 // ended makes an error ErrClosed if it comes of the pool's being closed by Close.
-func (s *Store) ended(err error) error {
+// The caller's own end comes first; apart from it, a connection that is being
+// made when Close lands is told by the pool that its context ended, which is not
+// the caller's.
+func (s *Store) ended(ctx context.Context, err error) error {
 	select {
 	case <-s.done:
-		if s.ownPool && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		if s.ownPool && ctx.Err() == nil {
 			return eventstore.ErrClosed
 		}
 	default:

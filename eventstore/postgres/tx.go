@@ -28,7 +28,7 @@ func (s *Store) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	}
 	begun, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
-		return s.ended(explain(doing, err))
+		return s.ended(ctx, explain(doing, err))
 	}
 	tx := &ownTx{Tx: begun}
 	// After the commit it does nothing. The function's context may have ended.
