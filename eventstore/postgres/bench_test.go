@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -131,4 +132,146 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkAppend100 appends a hundred events at a time, against one INSERT that
+// unnests them.
+func BenchmarkAppend100(b *testing.B) {
+	const n = 100
+	a := newArena(b, postgrestest.Config{Durable: true}, 20)
+	unnest := func(ctx context.Context, stream string, version int) error {
+		versions, ids := make([]int64, n), make([][16]byte, n)
+		streams, types, data := make([]string, n), make([]string, n), make([][]byte, n)
+		for i := range n {
+			versions[i], ids[i] = int64((version-1)*n+i+1), uuid.Must(uuid.NewV7())
+			streams[i], types[i], data[i] = stream, "inventory.seats-held", payload
+		}
+		_, err := a.plain.Exec(ctx, `INSERT INTO plain (position, version, at, id, schema, tenant, stream, type, data)
+			SELECT nextval('rondo.position'), u.version, clock_timestamp(), u.id, 1, '.', u.stream, u.type, u.data
+			FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS u(version, id, stream, type, data)`,
+			versions, ids, streams, types, data)
+		return err
+	}
+	ours := func(ctx context.Context, stream string, version int) error {
+		events := make([]eventstore.Event, n)
+		for i := range events {
+			events[i] = eventstore.Event{Type: "inventory.seats-held", Data: payload}
+		}
+		_, err := a.store.Append(ctx, eventstore.Write{
+			Stream: stream, Expected: eventstore.Exactly(eventstore.Version((version - 1) * n)), Events: events,
+		})
+		return err
+	}
+	for _, writers := range []int{1, 8} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) { a.versus(b, writers, ours, unnest) })
+	}
+}
+
+// BenchmarkHotStream has 64 append to one stream, whatever version it has.
+func BenchmarkHotStream(b *testing.B) {
+	a := newArena(b, postgrestest.Config{Durable: true}, 20)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var group sync.WaitGroup
+	b.ResetTimer()
+	for range 64 {
+		group.Go(func() {
+			for left.Add(-1) >= 0 {
+				_, err := a.store.Append(b.Context(), eventstore.Write{
+					Stream: "seats-hot", Expected: eventstore.Any, Events: []eventstore.Event{{Type: "inventory.seats-held", Data: payload}},
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkLoad reads a stream of 10,000 events, against a query that scans its
+// rows into as many variables.
+func BenchmarkLoad(b *testing.B) {
+	const n = 10_000
+	a := newArena(b, postgrestest.Config{Durable: true}, 20)
+	events := make([]eventstore.Event, n)
+	for i := range events {
+		events[i] = eventstore.Event{
+			Type: "inventory.seats-held", Data: payload,
+			Meta: eventstore.Meta{CorrelationID: uuid.Must(uuid.NewV7()), CausationID: uuid.Must(uuid.NewV7()), Actor: "customer-1"},
+		}
+	}
+	_, err := a.store.Append(b.Context(), eventstore.Write{Stream: "seats-long", Expected: eventstore.None, Events: events})
+	require.NoError(b, err)
+	_, err = a.plain.Exec(b.Context(), `BEGIN; SET LOCAL rondo.tenant = '.'; INSERT INTO plain SELECT * FROM rondo.events; COMMIT; ANALYZE plain; ANALYZE rondo.events`)
+	require.NoError(b, err)
+
+	ours := func() error {
+		read := 0
+		for _, err := range a.store.ReadStream(b.Context(), "seats-long", 0) {
+			if err != nil {
+				return err
+			}
+			read++
+		}
+		if read != n {
+			return fmt.Errorf("read %d events", read)
+		}
+		return nil
+	}
+	bare := func() error {
+		rows, err := a.plain.Query(b.Context(), `SELECT position, version, at, id, correlation_id, causation_id, schema, tenant, stream, type, data,
+			actor, trace_parent, subject, labels FROM plain WHERE tenant = '.' AND stream = $1 ORDER BY version`, "seats-long")
+		if err != nil {
+			return err
+		}
+		read := 0
+		var (
+			position, version          int64
+			at                         time.Time
+			id, correlation, causation pgtype.UUID
+			schema                     int16
+			tenant, stream, eventType  string
+			actor, trace, subject      pgtype.Text
+			labels                     []byte
+		)
+		for rows.Next() {
+			var data []byte
+			if err := rows.Scan(&position, &version, &at, &id, &correlation, &causation, &schema, &tenant, &stream, &eventType, &data,
+				&actor, &trace, &subject, &labels); err != nil {
+				return err
+			}
+			read++
+		}
+		if read != n {
+			return fmt.Errorf("read %d rows", read)
+		}
+		return rows.Err()
+	}
+	var took [2]time.Duration
+	run := func(which int, f func() error) {
+		began := time.Now()
+		if err := f(); err != nil {
+			b.Fatal(err)
+		}
+		took[which] += time.Since(began)
+	}
+	for range 8 { // statements are prepared, plans are made
+		run(0, ours)
+		run(1, bare)
+	}
+	took = [2]time.Duration{}
+	b.ResetTimer()
+	for range b.N {
+		run(0, ours)
+		run(1, bare)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)*n/took[0].Seconds(), "ours-events/s")
+	b.ReportMetric(float64(b.N)*n/took[1].Seconds(), "bare-rows/s")
+	b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "ratio")
+	b.ReportMetric(0, "ns/op")
 }

@@ -40,11 +40,19 @@ func (s *Store) Lookup(ctx context.Context, ids ...uuid.UUID) ([]eventstore.Reco
 }
 
 func (s *Store) lookup(ctx context.Context, tenant string, ids []pgtype.UUID) (found []eventstore.Recorded, err error) {
+	p := page{tenant: tenant}
 	err = s.as(ctx, "look up events", tenant, func(b *pgx.Batch) {
-		b.Queue(lookupSQL, tenant, ids).Query(func(rows pgx.Rows) (err error) {
-			found, err = scanEvents(rows)
-			return err
-		})
+		b.Queue(lookupSQL, tenant, ids).Query(p.scan)
 	})
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.events {
+		for p.missing(i) {
+			if err := s.fill(ctx, &p, i); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p.events, nil
 }

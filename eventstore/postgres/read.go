@@ -6,46 +6,33 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/seed57833328/rondo/eventstore"
 )
 
 const (
 	// firstPage is how many events are read at first, most of all streams being
 	// short; each page that follows is twice as long, up to lastPage.
-	firstPage = 128
-	lastPage  = 2_048
-	// pageBytes is how much data a page has, unless one event has more.
-	pageBytes = 4 << 20
+	firstPage = 256
+	lastPage  = 4_096
 )
 
-const columns = `position, version, at, id, correlation_id, causation_id, schema, tenant, stream, type, data, actor, trace_parent, subject, labels`
+const columns = `position, version, at, id, correlation_id, causation_id, schema, tenant, stream, type,
+	CASE WHEN octet_length(data) <= 4096 THEN data END, actor, trace_parent, subject, labels`
 
-// page makes a statement that reads a page: what comes first of what matches, as
-// long as its data is not too much. $1 is how many, $2 how many bytes. Data that
-// is kept outside of the table's rows is not fetched to be counted.
-func page(condition, order string) string {
-	return `SELECT ` + columns + ` FROM (
-		SELECT ` + columns + `, sum(octet_length(data)) OVER (ORDER BY ` + order + `) - octet_length(data) AS before
-		FROM (SELECT * FROM rondo.events WHERE ` + condition + ` ORDER BY ` + order + ` LIMIT $1) p
-	) q WHERE before < $2 ORDER BY ` + order
-}
-
-var readStreamSQL = page(`tenant = $3 AND stream = $4 AND version >= $5`, `version`)
+var readStreamSQL = `SELECT ` + columns + ` FROM rondo.events WHERE tenant = $2 AND stream = $3 AND version >= $4 ORDER BY version LIMIT $1`
 
 // readAllSQL is for a tenant or all of them, and what is filtered by.
 func readAllSQL(tenant string, f eventstore.Filter) string {
-	conditions := []string{`position > $3 AND position <= $4`}
+	conditions := []string{`position > $2 AND position <= $3`}
 	switch tenant {
 	case allTenants:
-		conditions = append(conditions, `$5 = '.*'`)
+		conditions = append(conditions, `$4 = '.*'`)
 	case noTenant:
-		conditions = append(conditions, `tenant = $5`)
+		conditions = append(conditions, `tenant = $4`)
 	default:
-		conditions = append(conditions, `tenant = $5 AND tenant <> '.'`) // which has an index
+		conditions = append(conditions, `tenant = $4 AND tenant <> '.'`) // which has an index
 	}
-	next := 6
+	next := 5
 	if len(f.Categories) > 0 {
 		conditions = append(conditions, fmt.Sprintf(`split_part(stream, '-', 1) = ANY ($%d)`, next))
 		next++
@@ -53,7 +40,7 @@ func readAllSQL(tenant string, f eventstore.Filter) string {
 	if len(f.Types) > 0 {
 		conditions = append(conditions, fmt.Sprintf(`type = ANY ($%d)`, next))
 	}
-	return page(strings.Join(conditions, ` AND `), `position`)
+	return `SELECT ` + columns + ` FROM rondo.events WHERE ` + strings.Join(conditions, ` AND `) + ` ORDER BY position LIMIT $1`
 }
 
 // ReadStream reads a stream from that version on; see [eventstore.Store].
@@ -65,16 +52,16 @@ func (s *Store) ReadStream(ctx context.Context, stream string, from eventstore.V
 			return
 		}
 		next := int64(max(from, 1))
+		p := page{tenant: tenant}
 		for limit := firstPage; ; limit = min(2*limit, lastPage) {
-			events, more, err := s.readPage(ctx, "read stream", tenant, readStreamSQL, limit, tenant, stream, next)
-			if err != nil {
+			if err := s.readPage(ctx, "read stream", &p, readStreamSQL, limit, tenant, stream, next); err != nil {
 				yield(eventstore.Recorded{}, err)
 				return
 			}
-			if !handOut(ctx, events, yield) || !more {
+			if !s.handOut(ctx, &p, never, yield) || !p.more {
 				return
 			}
-			next = int64(events[len(events)-1].Version) + 1
+			next = int64(p.events[len(p.events)-1].Version) + 1
 		}
 	}
 }
@@ -87,25 +74,6 @@ func (s *Store) checkRead(ctx context.Context, stream string, from eventstore.Ve
 		return "", err
 	}
 	return s.tenant(ctx)
-}
-
-// readPage reads a page of events as a tenant, and tells whether there may be
-// more.
-func (s *Store) readPage(ctx context.Context, doing, tenant, sql string, limit int, args ...any) (events []eventstore.Recorded, more bool, err error) {
-	if err := s.open(ctx); err != nil {
-		return nil, false, err
-	}
-	err = s.as(ctx, doing, tenant, func(b *pgx.Batch) {
-		b.Queue(sql, append([]any{limit, pageBytes}, args...)...).Query(func(rows pgx.Rows) (err error) {
-			events, err = scanEvents(rows)
-			return err
-		})
-	})
-	bytes := 0
-	for i := range events {
-		bytes += len(events[i].Data)
-	}
-	return events, len(events) == limit || bytes >= pageBytes, err
 }
 
 // ReadAll reads what stands after that position; see [eventstore.Store]. If an
@@ -150,6 +118,7 @@ type cursor struct {
 	filter []any
 	after  eventstore.Position
 	limit  int
+	page   page
 }
 
 func (s *Store) cursor(ctx context.Context, doing string, after eventstore.Position, f eventstore.Filter) (*cursor, error) {
@@ -160,7 +129,7 @@ func (s *Store) cursor(ctx context.Context, doing string, after eventstore.Posit
 	if err := eventstore.CheckAfter(after); err != nil {
 		return nil, err
 	}
-	c := &cursor{store: s, doing: doing, tenant: tenant, sql: readAllSQL(tenant, f), after: after, limit: firstPage}
+	c := &cursor{store: s, doing: doing, tenant: tenant, sql: readAllSQL(tenant, f), after: after, limit: firstPage, page: page{tenant: tenant}}
 	if len(f.Categories) > 0 {
 		c.filter = append(c.filter, f.Categories)
 	}
@@ -174,44 +143,28 @@ func (s *Store) cursor(ctx context.Context, doing string, after eventstore.Posit
 // tells whether to go on. An error is handed out, too.
 func (c *cursor) readTo(ctx context.Context, safe eventstore.Position, yield func(eventstore.Recorded, error) bool) bool {
 	for c.after < safe {
-		events, err := c.page(ctx, safe)
-		if err != nil {
+		if err := c.read(ctx, safe); err != nil {
 			yield(eventstore.Recorded{}, err)
 			return false
 		}
-		if !handOut(ctx, events, yield) {
+		if !c.store.handOut(ctx, &c.page, never, yield) {
 			return false
 		}
 	}
 	return true
 }
 
-// handOut hands events out, and tells whether to go on.
-func handOut(ctx context.Context, events []eventstore.Recorded, yield func(eventstore.Recorded, error) bool) bool {
-	for i := range events {
-		if err := ctx.Err(); err != nil {
-			yield(eventstore.Recorded{}, err)
-			return false
-		}
-		if !yield(events[i], nil) {
-			return false
-		}
-	}
-	return true
-}
-
-// page reads the next page up to that position, and moves on.
-func (c *cursor) page(ctx context.Context, safe eventstore.Position) ([]eventstore.Recorded, error) {
-	events, more, err := c.store.readPage(ctx, c.doing, c.tenant, c.sql, c.limit,
-		append([]any{int64(c.after), int64(safe), c.tenant}, c.filter...)...)
+// read reads the next page up to that position, and moves on.
+func (c *cursor) read(ctx context.Context, safe eventstore.Position) error {
+	err := c.store.readPage(ctx, c.doing, &c.page, c.sql, c.limit, append([]any{int64(c.after), int64(safe), c.tenant}, c.filter...)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !more {
+	if !c.page.more {
 		c.after = safe
-		return events, nil
+		return nil
 	}
-	c.after = events[len(events)-1].Position
+	c.after = c.page.events[len(c.page.events)-1].Position
 	c.limit = min(2*c.limit, lastPage)
-	return events, nil
+	return nil
 }

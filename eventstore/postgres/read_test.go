@@ -12,11 +12,12 @@ import (
 	"github.com/seed57833328/rondo/eventstore"
 )
 
-// A page ends when it has enough data, however many events that are.
-func TestPagesAreBounded(t *testing.T) {
+// Large data is read in groups, when its turn has come.
+func TestLargeDataIsReadInGroups(t *testing.T) {
 	t.Parallel()
 	s, _ := openInternal(t)
-	sizes := []int{10, pageBytes - 20, 5, 5, 100, pageBytes + 1, 1, 2 * pageBytes, pageBytes / 2, pageBytes / 2, 1}
+	half := groupBytes / 2
+	sizes := []int{10, half, half, inlineBytes, inlineBytes + 1, groupBytes + 1, 1, half, half, 1}
 	var events []eventstore.Event
 	for i, size := range sizes {
 		e := eventOf("held")
@@ -25,26 +26,24 @@ func TestPagesAreBounded(t *testing.T) {
 	}
 	_, err := s.Append(t.Context(), writeOf("a", eventstore.None, events...))
 	require.NoError(t, err)
-	var lengths []int
-	next := int64(1)
-	for {
-		page, more, err := s.readPage(t.Context(), "read", noTenant, readStreamSQL, 100, noTenant, "a", next)
-		require.NoError(t, err)
-		total := 0
-		for _, e := range page[:max(len(page)-1, 0)] {
-			total += len(e.Data)
+	p := page{tenant: noTenant}
+	require.NoError(t, s.readPage(t.Context(), "read", &p, readStreamSQL, 100, noTenant, "a", 1))
+	filled := func() (which []int) {
+		for i := range p.events {
+			if p.events[i].Data != nil {
+				which = append(which, i)
+			}
 		}
-		require.Less(t, total, pageBytes, "only the last may be too much")
-		lengths = append(lengths, len(page))
-		if !more {
-			break
-		}
-		next = int64(page[len(page)-1].Version) + 1
+		return which
 	}
-	// 10, all but 20 of a page, 5 and 5 make a page; 100 goes with one too long; …
-	require.Equal(t, []int{4, 2, 2, 2, 1}, lengths)
+	require.Equal(t, []int{0, 3, 6, 9}, filled(), "what is small")
+	require.NoError(t, s.fill(t.Context(), &p, 1))
+	require.Equal(t, []int{0, 1, 2, 3, 6, 9}, filled(), "as much as a group has")
+	require.NoError(t, s.fill(t.Context(), &p, 4))
+	require.Equal(t, []int{0, 1, 2, 3, 4, 6, 9}, filled(), "the next does not fit")
+	require.NoError(t, s.fill(t.Context(), &p, 5))
+	require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 9}, filled(), "one that is more than a group")
 
-	// Nothing is left out between pages, nor handed out twice.
 	for name, seq := range map[string]func(func(eventstore.Recorded, error) bool){
 		"ReadStream": s.ReadStream(t.Context(), "a", 0),
 		"ReadAll":    s.ReadAll(t.Context(), 0, eventstore.Filter{}),
@@ -52,12 +51,16 @@ func TestPagesAreBounded(t *testing.T) {
 		i := 0
 		for e, err := range seq {
 			require.NoError(t, err)
-			require.Len(t, e.Data, sizes[i], "%s, event %d", name, i)
-			require.EqualValues(t, i+1, e.Version)
+			require.True(t, bytes.Equal(events[i].Data, e.Data), "%s, event %d", name, i)
 			i++
 		}
 		require.Equal(t, len(sizes), i, name)
 	}
+	found, err := s.Lookup(t.Context(), events[5].ID, events[1].ID)
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.True(t, bytes.Equal(events[1].Data, found[0].Data))
+	require.True(t, bytes.Equal(events[5].Data, found[1].Data))
 }
 
 // Reading holds a page, not the log.
@@ -66,10 +69,10 @@ func TestReadingIsFlat(t *testing.T) { //nolint:paralleltest // it looks at the 
 		t.Skip("it writes 64 MB")
 	}
 	s, _ := openInternal(t)
-	const n, size = 16_384, 4 << 10
-	for i := range n / 1_024 {
+	const n, size = 8_192, 8 << 10
+	for i := range n / 512 {
 		var events []eventstore.Event
-		for range 1_024 {
+		for range 512 {
 			e := eventOf("held")
 			e.Data = make([]byte, size)
 			events = append(events, e)
@@ -91,7 +94,7 @@ func TestReadingIsFlat(t *testing.T) { //nolint:paralleltest // it looks at the 
 		}
 	}
 	require.Equal(t, n, read)
-	require.Less(t, most-min(most, before), uint64(4*pageBytes), "of %d MB", n*size>>20)
+	require.Less(t, most-min(most, before), uint64(16<<20), "of %d MB", n*size>>20)
 }
 
 func TestReadersOfTheStreamSeeWhatWasAppendedMeanwhile(t *testing.T) {

@@ -11,10 +11,11 @@ import (
 	"github.com/seed57833328/rondo/eventstore"
 )
 
-// scanEvents reads rows of events.
-func scanEvents(rows pgx.Rows) ([]eventstore.Recorded, error) {
+// scan reads rows of events into the page.
+func (p *page) scan(rows pgx.Rows) error {
+	clear(p.events)
+	p.events = p.events[:0]
 	var (
-		events                     []eventstore.Recorded
 		position, version          int64
 		at                         time.Time
 		id, correlation, causation pgtype.UUID
@@ -30,7 +31,7 @@ func scanEvents(rows pgx.Rows) ([]eventstore.Recorded, error) {
 	for rows.Next() {
 		data, labels = nil, nil
 		if err := rows.Scan(columns...); err != nil {
-			return nil, err
+			return err
 		}
 		e := eventstore.Recorded{
 			ID: id.Bytes, Tenant: tenantOf(tenant.text), Stream: stream.text, Type: eventType.text, Schema: int(schema),
@@ -42,12 +43,12 @@ func scanEvents(rows pgx.Rows) ([]eventstore.Recorded, error) {
 		}
 		if labels != nil {
 			if err := json.Unmarshal(labels, &e.Meta.Labels); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		events = append(events, e)
+		p.events = append(p.events, e)
 	}
-	return events, rows.Err()
+	return rows.Err()
 }
 
 // word is a text column that has few values: each is kept once.

@@ -43,22 +43,26 @@ func (s *Store) Subscribe(ctx context.Context, after eventstore.Position, f even
 // readOn is readTo that does not end with the connection.
 func (c *cursor) readOn(ctx context.Context, safe eventstore.Position, yield func(eventstore.Recorded, error) bool) bool {
 	var failed backoff
+	retry := func(err error) bool {
+		if ctx.Err() != nil || !eventstore.Retryable(err) {
+			return false
+		}
+		c.store.config.Hooks.Retrying(c.doing, err)
+		return pause(ctx, failed.nextOf(retryPause)) == nil
+	}
 	for c.after < safe {
-		events, err := c.page(ctx, safe)
-		if err != nil {
-			if ctx.Err() != nil || !eventstore.Retryable(err) {
-				yield(eventstore.Recorded{}, err)
-				return false
-			}
-			c.store.config.Hooks.Retrying(c.doing, err)
-			if err := pause(ctx, failed.nextOf(retryPause)); err != nil {
+		if err := c.read(ctx, safe); err != nil {
+			if !retry(err) {
+				if ctx.Err() != nil {
+					err = ctx.Err()
+				}
 				yield(eventstore.Recorded{}, err)
 				return false
 			}
 			continue
 		}
 		failed = backoff{}
-		if !handOut(ctx, events, yield) {
+		if !c.store.handOut(ctx, &c.page, retry, yield) {
 			return false
 		}
 	}

@@ -264,3 +264,15 @@ func TestSaveCheckpointTx(t *testing.T) {
 	require.True(t, found)
 	require.EqualValues(t, 5, l.Checkpoint)
 }
+
+func TestExample(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	_, err := db.Pool(t).Exec(t.Context(), `CREATE TABLE tickets (seat text)`)
+	require.NoError(t, err)
+	n, err := sell(t.Context(), db.URL)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	_, err = sell(t.Context(), db.URL)
+	require.ErrorAs(t, err, new(*eventstore.ConflictError))
+}

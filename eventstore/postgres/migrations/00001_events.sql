@@ -98,13 +98,18 @@ ALTER TABLE rondo.snapshots     ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECUR
 ALTER TABLE rondo.subscriptions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE rondo.subject_keys  ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY tenant ON rondo.events        USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
+-- Events are read and appended; nothing lets them be changed or deleted. A
+-- subquery is evaluated once for a scan, not for each row.
+CREATE POLICY reads ON rondo.events FOR SELECT
+  USING (tenant = (SELECT current_setting('rondo.tenant', true)) OR (SELECT current_setting('rondo.tenant', true)) = '.*');
+CREATE POLICY appends ON rondo.events FOR INSERT
+  WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
+
 CREATE POLICY tenant ON rondo.claims        USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
 CREATE POLICY tenant ON rondo.snapshots     USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
 CREATE POLICY tenant ON rondo.subscriptions USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
 CREATE POLICY tenant ON rondo.subject_keys  USING (tenant = current_setting('rondo.tenant', true)) WITH CHECK (tenant = current_setting('rondo.tenant', true) AND tenant <> '');
 
-CREATE POLICY all_tenants ON rondo.events FOR SELECT USING (current_setting('rondo.tenant', true) = '.*');
 CREATE POLICY all_tenants_read   ON rondo.claims FOR SELECT USING (current_setting('rondo.tenant', true) = '.*');
 CREATE POLICY all_tenants_delete ON rondo.claims FOR DELETE USING (current_setting('rondo.tenant', true) = '.*');
 
