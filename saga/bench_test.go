@@ -3,6 +3,7 @@ package saga_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -88,4 +89,38 @@ func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkSleepers has many sagas sleep, and tells what each costs: in memory
+// besides what the home keeps, and in goroutines; and how long it takes to find
+// the one that is due among them.
+func BenchmarkSleepers(b *testing.B) {
+	for _, sleepers := range []int{1_000, 100_000} {
+		b.Run(strconv.Itoa(sleepers), func(b *testing.B) {
+			home := memory.New(memory.Config{})
+			runner, err := saga.New(home, saga.Config{Handlers: counterHandlers(nil), Resident: 50 * time.Millisecond}, counter)
+			require.NoError(b, err)
+			ended := make(chan error, 1)
+			go func() { ended <- runner.Run(b.Context()) }()
+			for i := range sleepers {
+				_, err := runner.Start(b.Context(), counter.ID(strconv.Itoa(i)), later{Minutes: 600})
+				require.NoError(b, err)
+			}
+			require.Eventually(b, func() bool { return saga.Live(runner) == 0 }, time.Minute, 10*time.Millisecond)
+			b.ReportMetric(float64(saga.Live(runner)), "live")
+			b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
+			shards := make([]saga.Shard, saga.Shards)
+			for i := range shards {
+				shards[i] = saga.Shard{Type: "counter", Number: i}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := home.Due(b.Context(), shards, saga.Due{}, 1)
+				require.NoError(b, err)
+			}
+			b.StopTimer()
+			require.NoError(b, runner.Shutdown(b.Context()))
+			require.NoError(b, <-ended)
+		})
+	}
 }

@@ -10,15 +10,22 @@ import (
 	"github.com/seed57833328/rondo/saga/sagatest"
 )
 
+var home = sagatest.Home{
+	Open: func(t *testing.T) saga.Store {
+		t.Helper()
+		s := memory.New(memory.Config{})
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		return s
+	},
+	Close: func(s saga.Store) error { return s.(*memory.Store).Close() }, //nolint:forcetypeassert // Open made it
+}
+
 func TestStore(t *testing.T) {
 	t.Parallel()
-	sagatest.Run(t, sagatest.Home{
-		Open: func(t *testing.T) saga.Store {
-			t.Helper()
-			s := memory.New(memory.Config{})
-			t.Cleanup(func() { require.NoError(t, s.Close()) })
-			return s
-		},
-		Close: func(s saga.Store) error { return s.(*memory.Store).Close() }, //nolint:forcetypeassert // Open made it
-	})
+	sagatest.Run(t, home)
+}
+
+func TestSagas(t *testing.T) {
+	t.Parallel()
+	sagatest.RunSagas(t, home)
 }

@@ -11,9 +11,9 @@ import (
 )
 
 var (
-	shard0 = saga.Shard{Type: "order", Number: 0}
-	shard1 = saga.Shard{Type: "order", Number: 1}
-	refund = saga.Shard{Type: "refund", Number: 0}
+	shard0      = saga.Shard{Type: "order", Number: 0}
+	shard1      = saga.Shard{Type: "order", Number: 1}
+	refundShard = saga.Shard{Type: "refund", Number: 0}
 )
 
 func lease(shard saga.Shard, owner string, epoch int64) saga.Lease {
@@ -48,11 +48,11 @@ var leaseTests = []test{
 	}},
 	{"leases of other types are not shown", func(b *bench) {
 		w, v := b.join("w", "refund"), b.join("v", "order", "refund")
-		b.claim(w, refund)
+		b.claim(w, refundShard)
 		b.claim(v, shard1)
 		b.claim(v, shard0)
-		require.Equal(b, []saga.Lease{lease(refund, "w", 1)}, b.beat(w).Leases)
-		require.Equal(b, []saga.Lease{lease(shard0, "v", 1), lease(shard1, "v", 1), lease(refund, "w", 1)}, b.beat(v).Leases)
+		require.Equal(b, []saga.Lease{lease(refundShard, "w", 1)}, b.beat(w).Leases)
+		require.Equal(b, []saga.Lease{lease(shard0, "v", 1), lease(shard1, "v", 1), lease(refundShard, "w", 1)}, b.beat(v).Leases)
 	}},
 	{"one of many claims wins", func(b *bench) {
 		var group sync.WaitGroup
@@ -118,7 +118,7 @@ var leaseTests = []test{
 	{"a restart fences the process before it", func(b *bench) {
 		old := b.join("w", "order", "refund")
 		l := b.claim(old, id("a").Shard())
-		b.claim(old, refund)
+		b.claim(old, refundShard)
 		next := b.join("w", "order")
 		require.Greater(b, next.Incarnation, old.Incarnation)
 		_, err := b.store.Beat(b.ctx(), old, time.Minute)
@@ -135,7 +135,7 @@ var leaseTests = []test{
 		c.Epoch = l.Epoch + 1
 		b.committed(c)
 		other := b.join("v", "refund")
-		require.Equal(b, []saga.Lease{lease(refund, "", 2)}, b.beat(other).Leases, "of a type it does not have any more")
+		require.Equal(b, []saga.Lease{lease(refundShard, "", 2)}, b.beat(other).Leases, "of a type it does not have any more")
 	}},
 	{"who does not beat is not live", func(b *bench) {
 		w := b.join("w")

@@ -1,4 +1,6 @@
-// Package sagatest holds a home for sagas to the contract of package saga.
+// Package sagatest holds a home for sagas to the contract of package saga: [Run]
+// its methods, [RunSagas] sagas that are run on it, through crashes, faults and
+// takeovers.
 //
 //	func TestStore(t *testing.T) {
 //		sagatest.Run(t, sagatest.Home{Open: func(t *testing.T) saga.Store { … }})
@@ -24,6 +26,10 @@ type Home struct {
 	// Reopen closes the store and opens it again, as a new process would. It is
 	// nil where nothing outlives the store.
 	Reopen func(t *testing.T, s saga.Store) saga.Store
+	// Share opens what a store has once more, as another process does, closed
+	// when the test ends. It is nil where only one store can have it: then that
+	// is shared.
+	Share func(t *testing.T, s saga.Store) saga.Store
 	// Close closes the store, as its Close does.
 	Close func(s saga.Store) error
 }

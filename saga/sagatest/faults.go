@@ -1,0 +1,84 @@
+package sagatest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/seed57833328/rondo/saga"
+)
+
+// link is what one process has of a home: it counts the commits, can fail before
+// and after each, and can be cut.
+type link struct {
+	saga.Store
+
+	mu     sync.Mutex
+	broken bool
+	n      int                           // commits so far
+	fault  func(n int, after bool) error // nil is none
+}
+
+var errLink = errors.New("connection lost")
+
+func (l *link) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = true
+}
+
+func (l *link) ok() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken {
+		return errLink
+	}
+	return nil
+}
+
+func (l *link) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) {
+	if err := l.ok(); err != nil {
+		return saga.Record{}, false, err
+	}
+	return l.Store.Load(ctx, id)
+}
+
+func (l *link) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {
+	if err := l.ok(); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	n, fault := l.n, l.fault
+	l.n++
+	l.mu.Unlock()
+	if fault != nil {
+		if err := fault(n, false); err != nil {
+			return nil, err
+		}
+	}
+	verdicts, err := l.Store.Commit(ctx, changes)
+	if fault != nil {
+		if fault := fault(n, true); fault != nil {
+			return nil, fault
+		}
+	}
+	if err := l.ok(); err != nil {
+		return nil, err
+	}
+	return verdicts, err
+}
+
+func (l *link) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Fleet, error) {
+	if err := l.ok(); err != nil {
+		return saga.Fleet{}, err
+	}
+	return l.Store.Beat(ctx, w, ttl)
+}
+
+func (l *link) Leave(ctx context.Context, w saga.Worker) error {
+	if err := l.ok(); err != nil {
+		return err
+	}
+	return l.Store.Leave(ctx, w)
+}
