@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,6 +166,7 @@ func (g *gate) close() {
 // runSeeds is --seeds: as many simulations at once as there are processors, each
 // of them one goroutine at a time.
 func runSeeds(ctx context.Context, o options, stdout, stderr io.Writer) int {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // there is room, and the sales are short
 	began := time.Now()
 	var next, done, failed atomic.Int64
 	var mu sync.Mutex // of stdout

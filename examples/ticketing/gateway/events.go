@@ -37,50 +37,50 @@ func Events() []eventstore.Type {
 // Category is that of the streams that a gateway writes.
 const Category = "gateway"
 
-// keep records what decide comes to, in the account's turn.
-func (g *Gateway) keep(ctx context.Context, key ticket.Reservation, a *account, decide func() any) error {
-	return g.log.Keep(ctx, Category+"-"+string(key), &a.version,
-		func(event any) {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			a.apply(event)
-		},
-		func() any {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			return decide()
-		})
+// keep records what decide comes to on what has happened, and returns what has
+// happened then. Of several at once for a key, each decides on what the others
+// have recorded.
+func (g *Gateway) keep(ctx context.Context, key ticket.Reservation, decide func(*ledger) any) (ledger, error) {
+	g.mu.Lock()
+	l := g.account(key).ledger
+	g.mu.Unlock()
+	err := g.log.Keep(ctx, Category+"-"+string(key), &l.version, l.apply, func() any { return decide(&l) })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.account(key); a.version < l.version {
+		a.ledger = l
+	}
+	return l, err
 }
 
 // Remember takes in an event that was read from the log, before anything else is
 // asked of the gateway.
 func (g *Gateway) Remember(event any) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	var key ticket.Reservation
 	switch e := event.(type) {
 	case ChargeTaken:
-		g.account(e.Key).remember(e)
+		key = e.Key
 	case Closed:
-		g.account(e.Key).remember(e)
+		key = e.Key
 	}
-}
-
-func (a *account) remember(event any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.account(key)
 	a.apply(event)
 	a.version++
 }
 
-func (a *account) apply(event any) {
+func (l *ledger) apply(event any) {
 	switch e := event.(type) {
 	case ChargeTaken:
-		a.charge, a.amount, a.decidedAt = payment.StandsCharged, e.Amount, e.DecidedAt
+		l.charge, l.amount, l.decidedAt = payment.StandsCharged, e.Amount, e.DecidedAt
 		if e.Declined {
-			a.charge = payment.StandsDeclined
+			l.charge = payment.StandsDeclined
 		}
 	case Closed:
-		a.closed = true
-		if a.charge == payment.StandsCharged {
-			a.refundedAt = e.At
+		l.closed = true
+		if l.charge == payment.StandsCharged {
+			l.refundedAt = e.At
 		}
 	}
 }

@@ -12,6 +12,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,15 +70,17 @@ type Gateway struct {
 	accounts map[ticket.Reservation]*account
 }
 
-// account is what the gateway knows under one key. Time decides: a charge is
-// done once it is decidedAt, whoever looks.
+// account is what the gateway knows under one key.
 type account struct {
-	turn sync.Mutex // of the requests that change something, held while it is recorded
-
+	ledger
 	behaviour *Behaviour // instead of what is drawn, nil for none
 	requests  int
 	silent    int // requests left without an answer
+}
 
+// ledger is what has happened under a key, as the log has it. Time decides: a
+// charge is done once it is decidedAt, whoever looks.
+type ledger struct {
 	version    eventstore.Version
 	charge     payment.Standing // as it stands when decided
 	amount     ticket.Money
@@ -124,21 +127,18 @@ func (g *Gateway) submitCharge(ctx context.Context, q payment.SubmitCharge) (str
 // takeCharge decides a charge. It returns what will have become of it, after
 // which wait, and whether the caller hears of it.
 func (g *Gateway) takeCharge(ctx context.Context, q payment.SubmitCharge, now time.Time) (s payment.Standing, wait time.Duration, heard bool, err error) {
-	a, end := g.begin(q.Key)
-	defer end()
-	lost, heard := g.hears(q.Key, a)
-	err = g.keep(ctx, q.Key, a, func() any {
-		if a.charge != payment.StandsUnknown || a.closed || lost { // it came before, too late, or never
+	lost, heard := g.hears(q.Key)
+	declined, delay := g.decides(q.Key)
+	l, err := g.keep(ctx, q.Key, func(l *ledger) any {
+		if l.charge != payment.StandsUnknown || l.closed || lost { // it came before, too late, or never
 			return nil
 		}
-		return ChargeTaken{q.Key, q.Amount, g.declines(q.Key, a), now.Add(g.delay(q.Key, a))}
+		return ChargeTaken{q.Key, q.Amount, declined, now.Add(delay)}
 	})
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if a.charge == payment.StandsUnknown && a.closed {
+	if l.charge == payment.StandsUnknown && l.closed {
 		return payment.StandsDeclined, 0, heard, err
 	}
-	return a.charge, max(0, a.decidedAt.Sub(now)), heard, err
+	return l.charge, max(0, l.decidedAt.Sub(now)), heard, err
 }
 
 func (g *Gateway) lookUp(ctx context.Context, q payment.LookUp) (payment.Standing, error) {
@@ -147,13 +147,10 @@ func (g *Gateway) lookUp(ctx context.Context, q payment.LookUp) (payment.Standin
 }
 
 func (g *Gateway) takeLookup(key ticket.Reservation, now time.Time) (s payment.Standing, heard bool) {
-	g.mu.Lock()
-	a := g.account(key)
-	g.mu.Unlock()
-	_, heard = g.hears(key, a)
+	_, heard = g.hears(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return a.standing(now), heard
+	return g.account(key).standing(now), heard
 }
 
 func (g *Gateway) submitRefund(ctx context.Context, q payment.SubmitRefund) (ticket.Money, error) {
@@ -165,29 +162,25 @@ func (g *Gateway) submitRefund(ctx context.Context, q payment.SubmitRefund) (tic
 }
 
 func (g *Gateway) takeRefund(ctx context.Context, key ticket.Reservation, now time.Time) (amount ticket.Money, heard bool, err error) {
-	a, end := g.begin(key)
-	defer end()
-	lost, heard := g.hears(key, a)
+	lost, heard := g.hears(key)
 	if lost {
 		return 0, false, nil
 	}
-	err = g.keep(ctx, key, a, func() any {
-		if a.closed || a.standing(now) == payment.StandsProcessing {
+	l, err := g.keep(ctx, key, func(l *ledger) any {
+		if l.closed || l.standing(now) == payment.StandsProcessing {
 			return nil
 		}
 		return Closed{key, now}
 	})
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	switch {
 	case err != nil:
 		return 0, heard, err
-	case !a.closed:
+	case !l.closed:
 		return 0, heard, fmt.Errorf("refund %s: %w", key, errProcessing)
-	case a.refundedAt.IsZero():
+	case l.refundedAt.IsZero():
 		return 0, heard, nil
 	}
-	return a.amount, heard, nil
+	return l.amount, heard, nil
 }
 
 // account finds that of a key. It is called with mu held.
@@ -200,20 +193,12 @@ func (g *Gateway) account(key ticket.Reservation) *account {
 	return a
 }
 
-// begin takes the turn to change an account, until end is called.
-func (g *Gateway) begin(key ticket.Reservation) (a *account, end func()) {
-	g.mu.Lock()
-	a = g.account(key)
-	g.mu.Unlock()
-	a.turn.Lock()
-	return a, a.turn.Unlock
-}
-
 // hears tells whether a request is lost on its way to the gateway, and whether
 // its caller hears the answer.
-func (g *Gateway) hears(key ticket.Reservation, a *account) (lost, heard bool) {
+func (g *Gateway) hears(key ticket.Reservation) (lost, heard bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	a := g.account(key)
 	a.requests++
 	if b := a.behaviour; b != nil {
 		lost = b.Lost && a.requests == 1
@@ -226,26 +211,22 @@ func (g *Gateway) hears(key ticket.Reservation, a *account) (lost, heard bool) {
 	return g.draw(key, "lost", a.requests) < 0.5, false
 }
 
-// declines tells whether a charge is refused. It is called with mu held, as is
-// delay.
-func (g *Gateway) declines(key ticket.Reservation, a *account) bool {
-	if a.behaviour != nil {
-		return a.behaviour.Decline
-	}
-	return g.draw(key, "decline", 0) < g.rates.Decline
-}
-
-// delay is how long a charge is in the works.
-func (g *Gateway) delay(key ticket.Reservation, a *account) time.Duration {
+// decides tells what the gateway does to a charge: whether it is declined, and
+// how long it is in the works.
+func (g *Gateway) decides(key ticket.Reservation) (declined bool, delay time.Duration) {
+	g.mu.Lock()
+	b := g.account(key).behaviour
+	g.mu.Unlock()
 	part := g.draw(key, "delay", 0)
 	usual := time.Second + time.Duration(part*float64(6*time.Second))
-	switch b := a.behaviour; {
-	case b != nil && b.Delay > 0:
-		return b.Delay
-	case b != nil || g.draw(key, "late", 0) >= g.rates.Late:
-		return usual
+	if b != nil {
+		return b.Decline, cmp.Or(b.Delay, usual)
 	}
-	return earliestLate + time.Duration(part*float64(latestLate-earliestLate))
+	declined = g.draw(key, "decline", 0) < g.rates.Decline
+	if g.draw(key, "late", 0) >= g.rates.Late {
+		return declined, usual
+	}
+	return declined, earliestLate + time.Duration(part*float64(latestLate-earliestLate))
 }
 
 // draw gives a number from 0 to 1 that depends on its arguments and the seed.
@@ -255,11 +236,11 @@ func (g *Gateway) draw(key ticket.Reservation, what string, n int) float64 {
 	return rand.New(rand.NewPCG(g.seed, h.Sum64())).Float64() //nolint:gosec // repeatable on purpose
 }
 
-func (a *account) standing(now time.Time) payment.Standing {
-	if a.charge != payment.StandsUnknown && now.Before(a.decidedAt) {
+func (l *ledger) standing(now time.Time) payment.Standing {
+	if l.charge != payment.StandsUnknown && now.Before(l.decidedAt) {
 		return payment.StandsProcessing
 	}
-	return a.charge
+	return l.charge
 }
 
 func now(ctx context.Context) time.Time { return store.RuntimeOf(ctx).Now() }

@@ -200,6 +200,49 @@ func TestTwoWantTheSameSeat(t *testing.T) {
 	ts.SkipInFlight() // ann's timer
 }
 
+// A recorder may have taken it up before it was cancelled.
+func TestExpiryThatComesLateChangesNothing(t *testing.T) {
+	t.Parallel()
+	ts := ready(t)
+	ts.Send(HoldExpired{"ann"})
+	ts.Send(best("ann", 1), func(s *State) { s.Section.give("ann", []ticket.Seat{a2}) })
+	ts.Receive(Held{"ann", []ticket.Seat{a2}, 149_90})
+	ts.Send(confirmed("ann"), func(s *State) { s.Section.Claims["ann"] = Claim{IsSold, []ticket.Seat{a2}} })
+	ts.Receive(Confirmed{"ann", []ticket.Seat{a2}})
+	ts.Send(HoldExpired{"ann"})
+}
+
+// Holds run again in a new process, and the section is loaded again for those
+// who waited for it. Nobody hears the answers.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	waiting := State{}
+	_, err := waiting.Load.Admit(stalls, best("ann", 1), time.Now(), policy)
+	require.NoError(t, err)
+	_, ok := Resumes(&State{})
+	require.False(t, ok)
+	resume, ok := Resumes(&waiting)
+	require.True(t, ok)
+
+	ts := testkit.New[State, Action](t, waiting, Reducer{})
+	ts.Send(resume)
+	testkit.Reply(ts, LoadSection{stalls}, NewSection(stalls, premium, 3))
+	ts.SkipActions()
+	held := ts.State()
+	require.Equal(t, IsHeld, held.Section.Claims["ann"].Status)
+	ts.SkipInFlight() // the process ends
+
+	resume, ok = Resumes(&held)
+	require.True(t, ok)
+	ts = testkit.New[State, Action](t, held, Reducer{})
+	ts.Send(resume)
+	ts.Advance(HoldFor)
+	ts.Receive(HoldExpired{"ann"}, func(s *State) { s.Section.take("ann", IsExpired) })
+	expired := ts.State()
+	_, ok = Resumes(&expired)
+	require.False(t, ok)
+}
+
 func free(ts *testkit.TestStore[State, Action]) int {
 	s := ts.State()
 	return s.Section.Free()

@@ -2,12 +2,15 @@ package payment
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/testkit"
 )
 
@@ -273,4 +276,41 @@ func TestRefundWaitIsBounded(t *testing.T) {
 	require.Equal(t, refundAtFirst, refundWait(1))
 	require.Equal(t, 2*refundAtFirst, refundWait(2))
 	require.Equal(t, refundAtLast, refundWait(1000))
+}
+
+// A recorder may have taken an action up before it was cancelled.
+func TestWhatComesLateChangesNothing(t *testing.T) {
+	t.Parallel()
+	for action, inTime := range map[Action][]Phase{
+		LookupDue{}:           {LookingUp},
+		LookedUp{}:            {LookingUp},
+		GiveUpDue{}:           {Charging, LookingUp},
+		RefundDue{}:           {Refunding},
+		RefundAnswered{}:      {Refunding},
+		RefundUnanswered{}:    {Refunding},
+		ChargeUnanswered{}:    {Charging},
+		ChargeAnswered{false}: {Charging},
+		ChargeAnswered{true}:  {Charging, IsRefunded}, // then it is given back
+	} {
+		for phase := New; phase <= IsRefunded; phase++ {
+			before := State{Key: key, Amount: amount, Phase: phase, Submits: 1, Why: Withdrawn}
+			after := before
+			e := Reducer{}.Reduce(&after, action, reducer.Env{})
+			changes := after != before || effect.Describe(e).Kind != "none"
+			require.Equal(t, slices.Contains(inTime, phase), changes, "%T when it is %s", action, phase)
+		}
+	}
+}
+
+// What was on its way in another process is asked for again.
+func TestResumes(t *testing.T) {
+	t.Parallel()
+	for phase := New; phase <= IsRefunded; phase++ {
+		s := State{Key: key, Amount: amount, Phase: phase, ChargesHeld: 2, RefundsHeld: 1}
+		resume, ok := Resumes(&s)
+		e := Reducer{}.Reduce(&s, resume, reducer.Env{})
+		require.Equal(t, slices.Contains([]Phase{Charging, LookingUp, Refunding}, phase), ok, "%s", phase)
+		require.Equal(t, ok, effect.Describe(e).Kind != "none", "%s", phase)
+		require.Equal(t, State{Key: key, Amount: amount, Phase: phase}, s) // who waited is gone
+	}
 }

@@ -88,9 +88,6 @@ type (
 // Returns names the result's type.
 func (Append[A]) Returns(struct{}) {}
 
-// Since is when the oldest of the entries was taken up.
-func (q Append[A]) Since() time.Time { return q.Entries[0].At }
-
 // Returns names the result's type.
 func (Load[A]) Returns([]Entry[A]) {}
 

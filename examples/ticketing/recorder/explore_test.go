@@ -66,6 +66,11 @@ func promises(r recorder.Reducer[errand, do]) []testkit.Option {
 			}
 			return true
 		}),
+		testkit.Always("it resumes once", func(s *state, w *world) bool {
+			resumes := func(e recorder.Entry[do]) bool { return e.Action == resume }
+			i := slices.IndexFunc(s.Line, resumes)
+			return i < 0 || !slices.ContainsFunc(s.Line[i+1:], resumes)
+		}),
 		testkit.Always("it does not halt", func(s *state, w *world) bool { return s.Halted == "" && !w.Halted }),
 		testkit.Finally("all of the log is reduced", func(s *state, w *world) bool {
 			return s.Version == w.Log.version() && s.Version == s.Committed && len(s.Line) == 0

@@ -1,9 +1,11 @@
 package recorder
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,15 +23,41 @@ type Log struct {
 	Halted func(Halt)
 
 	recorded atomic.Int64
+
+	mu      sync.Mutex
+	waiting list.List // the time of each action that is first in an append on its way
 }
 
 // Recorded is how many events were recorded so far.
 func (l *Log) Recorded() int64 { return l.recorded.Load() }
 
+// Lag tells how long the oldest action waits that is being recorded.
+func (l *Log) Lag(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if first := l.waiting.Front(); first != nil {
+		return now.Sub(first.Value.(time.Time)) //nolint:forcetypeassert // there are no others
+	}
+	return 0
+}
+
+// wait notes that an action waits, until end is called.
+func (l *Log) wait(since time.Time) (end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.waiting.PushBack(since)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.waiting.Remove(e)
+	}
+}
+
 // Handlers are the handlers of a recorder's requests.
 func Handlers[A any](l *Log) []effect.Handler {
 	return []effect.Handler{
 		effect.Handle(func(ctx context.Context, q Append[A]) (struct{}, error) {
+			defer l.wait(q.Entries[0].At)()
 			events := make([]eventstore.Event, len(q.Entries))
 			for i, e := range q.Entries {
 				var err error

@@ -145,7 +145,10 @@ func TestActionsShareAppends(t *testing.T) {
 				answered++
 			})
 		}
-		require.NoError(t, store.Sleep(ctx, 2*time.Second))
+		require.NoError(t, store.Sleep(ctx, 900*time.Millisecond))
+		require.Equal(t, 900*time.Millisecond, log.Lag(rt.Now()))
+		require.NoError(t, store.Sleep(ctx, time.Second))
+		require.Zero(t, log.Lag(rt.Now()))
 		require.Zero(t, answered)
 		require.Equal(t, 2, m.appends)
 		require.NoError(t, store.Sleep(ctx, time.Hour))

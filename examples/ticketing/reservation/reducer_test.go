@@ -2,12 +2,16 @@ package reservation
 
 import (
 	"errors"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/testkit"
 )
 
@@ -278,4 +282,46 @@ func TestOutcomeInWords(t *testing.T) {
 	require.Equal(t, "completed: A4 A5 for $299.80", Outcome{Phase: Completed, Ticket: stub}.String())
 	require.Equal(t, "failed: not paid in time, $299.80 refunded", Outcome{Phase: Failed, Reason: DeadlinePassed, Refunded: price}.String())
 	require.Equal(t, "cancelled", Outcome{Phase: Cancelled}.String())
+}
+
+// A recorder may have taken an action up before it was cancelled.
+func TestWhatComesLateChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		action Action
+		inTime []Phase
+	}{
+		{SeatsWereHeld{Seats: seats, Price: price}, []Phase{Holding}},
+		{WasCharged{}, []Phase{Paying}},
+		{SeatsWereConfirmed{}, []Phase{Confirming}},
+		{StepFailed{Reason: "sold out", Certain: true}, []Phase{Holding, Paying, Confirming}},
+		{DeadlineDue{}, []Phase{Holding, Paying}},
+		{TicketWasIssued{}, []Phase{Ticketing}},
+		{TicketFailed{}, []Phase{Ticketing}},
+		{TicketDue{}, []Phase{Ticketing}},
+		{WasUndone{}, []Phase{Compensating}},
+		{UndoFailed{}, []Phase{Compensating}},
+		{UndoDue{}, []Phase{Compensating}},
+	} {
+		for phase := New; phase <= Cancelled; phase++ {
+			before := State{Order: order, Phase: phase, Undo: []Step{SeatsHeld}, Outcome: Outcome{Phase: Failed}}
+			after := before.Clone()
+			e := Reducer{}.Reduce(&after, c.action, reducer.Env{})
+			changes := !reflect.DeepEqual(after, before) || effect.Describe(e).Kind != "none"
+			require.Equal(t, slices.Contains(c.inTime, phase), changes, "%T when it is %s", c.action, phase)
+		}
+	}
+}
+
+// What was on its way in another process is asked for again.
+func TestResumes(t *testing.T) {
+	t.Parallel()
+	for phase := New; phase <= Cancelled; phase++ {
+		s := State{Order: order, Phase: phase, Undo: []Step{SeatsHeld}, Asking: 3}
+		resume, ok := Resumes(&s)
+		e := Reducer{}.Reduce(&s, resume, reducer.Env{})
+		require.Equal(t, phase != New && !phase.Decided(), ok, "%s", phase)
+		require.Equal(t, ok, effect.Describe(e).Kind != "none", "%s", phase)
+		require.Equal(t, State{Order: order, Phase: phase, Undo: []Step{SeatsHeld}}, s) // who waited is gone
+	}
 }

@@ -58,6 +58,7 @@ type lives struct {
 	home      eventstore.Store
 	rates     gateway.Rates
 	customers int
+	slowest   time.Duration // if the log is a tardy one
 	zombie    []eventstore.Write
 }
 
@@ -65,6 +66,9 @@ type lives struct {
 func (l *lives) live(t *testing.T, seed uint64, appends int, how death) (over bool, report audit.Report, tally sale.Tally) {
 	t.Helper()
 	m := &mortal{Store: l.home, left: appends, how: how}
+	if l.slowest > 0 {
+		m.Store = &tardy{l.home, rand.New(rand.NewPCG(seed, 3)), l.slowest}
+	}
 	err := sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
 		past, err := sale.Read(ctx, m)
 		require.NoError(t, err)
@@ -151,6 +155,7 @@ func TestSaleDiesOften(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 1))
 			l := newLives(t, gateway.Rates{Decline: 0.15, Timeout: 0.2, Late: 0.2}, 40)
+			l.slowest = time.Duration(seed%2) * 2 * time.Second
 			for life := uint64(0); ; life++ {
 				how := []death{before, after, zombie}[rng.IntN(3)]
 				over, report, tally := l.live(t, seed<<8|life, 20+rng.IntN(60), how)

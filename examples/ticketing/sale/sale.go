@@ -69,7 +69,6 @@ type Sale struct {
 	reservations *store.Keyed[ticket.Reservation, reservationState, recorder.Action[reservation.Action]]
 
 	actions atomic.Int64 // reduced, by all stores
-	lag     lag
 }
 
 // sectionIdleAfter is how long a section's store stays in memory when nobody
@@ -148,18 +147,14 @@ func config[S, A any](s *Sale, name string, cfg Config, r recorder.Reducer[S, A]
 		Handlers: append(log, handlers...),
 		Runtime:  cfg.Runtime,
 		ID:       uuid.NewSHA1(reducer.DeriveID(uuid.Nil, cfg.Seed), fmt.Appendf(nil, "%s/%d", name, s.past.version)),
-		Hooks: store.Hooks{
-			Reduced: func(step store.StepInfo) {
-				if a, ok := r.Reduces(step.Action); ok {
-					s.actions.Add(1)
-					if watch != nil {
-						watch(step.Key, a)
-					}
+		Hooks: store.Hooks{Reduced: func(step store.StepInfo) {
+			if a, ok := r.Reduces(step.Action); ok {
+				s.actions.Add(1)
+				if watch != nil {
+					watch(step.Key, a)
 				}
-			},
-			EffectContext: s.lag.began,
-			EffectEnded:   s.lag.ended,
-		},
+			}
+		}},
 	}
 }
 
@@ -286,6 +281,9 @@ func (s *Sale) Tally() Tally {
 	}
 	return t
 }
+
+// Lag tells how long the oldest action waits that is being recorded.
+func (s *Sale) Lag(now time.Time) time.Duration { return s.log.Lag(now) }
 
 // Close shuts the stores down. It returns what was left undone, if ctx ends
 // before everything has come to its end.
