@@ -65,9 +65,10 @@ type told struct {
 
 // watched is a machine with what it has answered.
 type watched struct {
-	M      machine[section, reserve]
-	Told   []told
-	Failed int // appends that came too late
+	M       machine[section, reserve]
+	Told    []told
+	Failed  int  // appends that came too late
+	Leaving byte // the order that was withdrawn last
 }
 
 // Clone copies what a machine changes: orders and what was told are only read.
@@ -98,17 +99,20 @@ type watching struct {
 func (r watching) Reduce(s *watched, a action[section, reserve], env reducer.Env) effect.Effect[action[section, reserve]] {
 	switch {
 	case a.kind == answer:
-		t := told{N: a.id[0], Version: a.reply.Version, Position: a.reply.Position, State: a.reply.State, Events: len(a.reply.Events), Replayed: a.reply.Replayed}
-		if a.reply.err != nil {
-			t.Err = kindOf(a.reply.err)
+		p := a.payload.(*reply[section])
+		t := told{N: p.of[0], Version: p.Version, Position: p.Position, State: p.State, Events: len(p.Events), Replayed: p.Replayed}
+		if p.err != nil {
+			t.Err = kindOf(p.err)
 		}
-		if (a.reply.err != nil) && !isZero(a.reply.Feedback) {
+		if p.err != nil && !isZero(p.Feedback) {
 			t.Err = "both"
 		}
 		s.Told = append(s.Told, t)
+	case a.kind == withdraw:
+		s.Leaving = a.order.id[0]
 	case a.kind == wasWithdrawn && a.verdict != unseen:
-		s.Told = append(s.Told, told{N: a.id[0], Err: [...]string{undone: "undone", underway: "underway"}[a.verdict]})
-	case a.kind == wasAppended && IsConflict(a.err):
+		s.Told = append(s.Told, told{N: s.Leaving, Err: [...]string{undone: "undone", underway: "underway"}[a.verdict]})
+	case a.kind == wasAppended && a.payload != nil && IsConflict(a.payload.(error)):
 		s.Failed++
 	}
 	return r.rules.Reduce(&s.M, a, env)
@@ -269,7 +273,7 @@ func command(to string, n byte, c reserve, key string) testkit.Sent {
 }
 
 func leaves(to string, n byte) testkit.Sent {
-	return testkit.To(to, action[section, reserve]{kind: withdraw, id: uuid.UUID{n}})
+	return testkit.To(to, action[section, reserve]{kind: withdraw, order: &order[reserve]{id: uuid.UUID{n}}})
 }
 
 // seats is how many the section has.

@@ -33,6 +33,7 @@ type (
 		Seats []string
 	}
 	leave struct{ Who string }
+	note  struct{ Text string }
 	idle  struct{} // there is nothing to do
 	ids   struct{} // takes a seat that is named for ids, times and metadata
 	whoop struct{ Where string }
@@ -76,6 +77,8 @@ func (halls) Decide(h *hall, c any, env reducer.Env) ([]any, error) {
 		return []any{taken(c)}, nil
 	case leave:
 		return []any{left(c)}, nil
+	case note:
+		return []any{noted(c)}, nil
 	case idle:
 		return nil, nil
 	case ids:

@@ -200,7 +200,7 @@ func (h *home[S, C, E]) evolve(s *S, e eventstore.Recorded) error {
 // rebuild reads what a command that was done before has led to.
 func (h *home[S, C, E]) rebuild(ctx context.Context, q rebuild[S]) (*reply[S], error) {
 	ctx = withTenant(ctx, q.Tenant)
-	p := &reply[S]{Feedback: Feedback[S]{Stream: q.Stream, Version: q.Was.Version, Replayed: true}}
+	p := &reply[S]{of: q.Order, Feedback: Feedback[S]{Stream: q.Stream, Version: q.Was.Version, Replayed: true}}
 	if q.Was.Version == 0 {
 		return p, nil
 	}

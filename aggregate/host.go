@@ -91,7 +91,10 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 	if source, ok := cfg.Runtime.(interface{ NewID() uuid.UUID }); ok {
 		h.newID = func() (uuid.UUID, error) { return source.NewID(), nil }
 	}
-	h.answered = func(a action[S, C]) (*reply[S], bool) { return a.reply, a.kind == answer }
+	h.answered = func(a action[S, C]) (*reply[S], bool) {
+		p, is := a.payload.(*reply[S])
+		return p, is
+	}
 	h.gone = func(a action[S, C]) (verdict, bool) { return a.verdict, a.kind == wasWithdrawn }
 	return h, nil
 }
@@ -99,12 +102,14 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 func rulesOf[S, C, E any](d Decider[S, C, E], registry *eventstore.Registry, cfg Config[S]) (*rules[S, C, E], error) {
 	r := &rules[S, C, E]{
 		decider: d, registry: registry,
-		snapshots: cfg.SnapshotPolicy,
 		freshness: cfg.Freshness, policy: cfg.Freshness.policy(),
 		maxWaiting: cfg.MaxWaiting, maxBatch: cfg.MaxBatch, attempts: cfg.Attempts, keepKeys: cfg.KeepKeys,
 		ofLoad:   []effect.Option{effect.Timeout(cfg.LoadTimeout), effect.Retry(cfg.Retry)},
 		ofAppend: []effect.Option{effect.Timeout(cfg.Timeout), effect.Retry(cfg.Retry)},
 		onLoaded: onLoaded[S, C], onAppended: onAppended[S, C],
+	}
+	if cfg.Load == nil { // else they would be saved for nobody
+		r.snapshots = cfg.SnapshotPolicy
 	}
 	var err error
 	if r.copy, err = copierOf[S](); err != nil {
@@ -227,7 +232,7 @@ func (h *Host[S, C, E]) interrupted(ctx context.Context, k key, o *order[C], err
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		// Nobody cancels this: a machine is never long at it.
-		v, err := store.AskKey(context.WithoutCancel(ctx), h.machines, k, action[S, C]{kind: withdraw, id: o.id}, h.gone)
+		v, err := store.AskKey(context.WithoutCancel(ctx), h.machines, k, action[S, C]{kind: withdraw, order: o}, h.gone)
 		cut.MaybeDone = !o.look && (err != nil || v != undone)
 	case errors.As(err, &abandoned):
 		waiting, _ := store.ViewKey(h.machines, k, func(m *machine[S, C]) bool {

@@ -22,7 +22,7 @@ func TestFeedbackIsAFoldOfTheStream(t *testing.T) {
 	t.Parallel()
 	log := newLog(t)
 	h := hallsOn(t, log, aggregate.Config[hall]{})
-	commands := []any{build{10}, take{"ada", []string{"1", "2"}}, idle{}, take{"bob", []string{"3"}}, leave{"ada"}, ids{}, take{"\xff\xfe", []string{"4\xff"}}}
+	commands := []any{build{10}, take{"ada", []string{"1", "2"}}, idle{}, take{"bob", []string{"3"}}, leave{"ada"}, ids{}, take{"\xff\xfe", []string{"4\xff"}}, note{"\xff, which is no UTF-8"}}
 	for _, c := range commands {
 		got, err := h.Execute(t.Context(), "a", c)
 		require.NoError(t, err)

@@ -211,6 +211,26 @@ func TestReadModelClaimsTooMuch(t *testing.T) {
 	require.Equal(t, 2, got.State.Size)
 }
 
+// A log that was restored to an earlier time has less than is known.
+func TestLogIsRestored(t *testing.T) {
+	t.Parallel()
+	log := newLog(t)
+	h := hallsOn(t, log, aggregate.Config[hall]{})
+	for _, c := range []any{build{9}, take{"ada", []string{"1"}}, take{"bob", []string{"2"}}} {
+		_, err := h.Execute(t.Context(), "a", c)
+		require.NoError(t, err)
+	}
+	restored := newLog(t)
+	restored.put(t, t.Context(), "hall-a", built{9})
+	log.Store = restored.Store
+	_, err := h.Execute(t.Context(), "a", take{"eve", []string{"2"}})
+	require.True(t, aggregate.IsRejection(err), "nothing has shown it yet: %v", err)
+	got, err := h.Execute(t.Context(), "a", take{"eve", []string{"3"}})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, got.Version)
+	require.Equal(t, map[string]string{"3": "eve"}, got.State.Taken)
+}
+
 func TestReadModelFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

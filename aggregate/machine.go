@@ -110,20 +110,19 @@ type decision[S, C any] struct {
 type reply[S any] struct {
 	Feedback[S]
 	err error
+	of  uuid.UUID // the order
 }
 
-// action is what the reducer of machines is told. It is a struct so that telling
-// costs no allocation.
+// action is what the reducer of machines is told. It is a small struct, so that
+// telling costs no allocation and a store of many keeps little.
 type action[S, C any] struct {
-	kind     kind
-	order    *order[C]             // submit, replay
-	id       uuid.UUID             // withdraw
-	loaded   *loaded[S]            // wasLoaded
+	kind    kind
+	verdict verdict // wasWithdrawn
+	order   *order[C]
+	// payload is a *loaded[S] or an error (wasLoaded), an error or nil
+	// (wasAppended), a *eventstore.Claim (replay), a *reply[S] (answer).
+	payload  any
 	recorded []eventstore.Recorded // wasAppended
-	claim    *eventstore.Claim     // replay
-	reply    *reply[S]             // answer
-	verdict  verdict               // wasWithdrawn
-	err      error                 // wasLoaded, wasAppended
 }
 
 type kind uint8
@@ -204,18 +203,24 @@ type rebuild[S any] struct {
 func (rebuild[S]) Returns(*reply[S]) {}
 
 func onLoaded[S, C any](r effect.Result[*loaded[S]]) action[S, C] {
-	return action[S, C]{kind: wasLoaded, loaded: r.Value, err: r.Err}
+	if r.Err != nil {
+		return action[S, C]{kind: wasLoaded, payload: r.Err}
+	}
+	return action[S, C]{kind: wasLoaded, payload: r.Value}
 }
 
 func onAppended[S, C any](r effect.Result[[]eventstore.Recorded]) action[S, C] {
-	return action[S, C]{kind: wasAppended, recorded: r.Value, err: r.Err}
+	if r.Err != nil {
+		return action[S, C]{kind: wasAppended, payload: r.Err}
+	}
+	return action[S, C]{kind: wasAppended, recorded: r.Value}
 }
 
 func onRebuilt[S, C any](order uuid.UUID) func(effect.Result[*reply[S]]) action[S, C] {
 	return func(r effect.Result[*reply[S]]) action[S, C] {
 		if r.Err != nil {
-			return action[S, C]{kind: answer, id: order, reply: &reply[S]{err: r.Err}}
+			return action[S, C]{kind: answer, payload: &reply[S]{of: order, err: r.Err}}
 		}
-		return action[S, C]{kind: answer, id: order, reply: r.Value}
+		return action[S, C]{kind: answer, payload: r.Value}
 	}
 }

@@ -46,21 +46,26 @@ func (r *rules[S, C, E]) Reduce(s *machine[S, C], a action[S, C], env reducer.En
 	case submit:
 		return r.submit(s, a.order, env)
 	case withdraw:
-		return r.withdraw(s, a.id)
+		return r.withdraw(s, a.order.id)
 	case invalidate:
 		s.flow.Invalidate(struct{}{})
 	case goOn:
 		s.doing = nothing
 		return r.goOn(s, env, nil)
 	case replay:
-		return r.replay(s, a.order, a.claim)
+		claim, _ := a.payload.(*eventstore.Claim)
+		return r.replay(s, a.order, claim)
 	case wasLoaded:
 		s.doing = nothing
-		return r.loaded(s, a.loaded, a.err, env)
+		if err, failed := a.payload.(error); failed {
+			return r.unloaded(s, err)
+		}
+		l, _ := a.payload.(*loaded[S])
+		return r.loaded(s, l, env)
 	case wasAppended:
 		s.doing = nothing
-		if a.err != nil {
-			return r.refused(s, a.err, env)
+		if err, failed := a.payload.(error); failed {
+			return r.refused(s, err, env)
 		}
 		return r.committed(s, a.recorded, env)
 	case answer, wasWithdrawn: // for those who wait
@@ -116,7 +121,7 @@ func (r *rules[S, C, E]) submit(s *machine[S, C], o *order[C], env reducer.Env) 
 // withdraw is for a caller who has left.
 func (r *rules[S, C, E]) withdraw(s *machine[S, C], id uuid.UUID) effect.Effect[action[S, C]] {
 	told := func(v verdict, held bool) effect.Effect[action[S, C]] {
-		e := r.fx.Send(action[S, C]{kind: wasWithdrawn, id: id, verdict: v})
+		e := r.fx.Send(action[S, C]{kind: wasWithdrawn, verdict: v})
 		if held {
 			return r.fx.All(r.fx.Cancel(id), e)
 		}
@@ -140,7 +145,8 @@ func (r *rules[S, C, E]) withdraw(s *machine[S, C], id uuid.UUID) effect.Effect[
 
 // answer answers a command in its own place.
 func (r *rules[S, C, E]) answer(e *entry[C], with *reply[S]) effect.Effect[action[S, C]] {
-	a := action[S, C]{kind: answer, id: e.order.id, reply: with}
+	with.of = e.order.id
+	a := action[S, C]{kind: answer, payload: with}
 	if e.held {
 		return r.fx.Resume(e.order.id, a)
 	}
@@ -191,17 +197,20 @@ func (r *rules[S, C, E]) load(s *machine[S, C]) effect.Effect[action[S, C]] {
 	return effect.Do(q, r.onLoaded, r.ofLoad...)
 }
 
-// loaded takes what was read, or fails those who wait for it.
-func (r *rules[S, C, E]) loaded(s *machine[S, C], l *loaded[S], err error, env reducer.Env) effect.Effect[action[S, C]] {
+// unloaded fails those who wait for a load.
+func (r *rules[S, C, E]) unloaded(s *machine[S, C], err error) effect.Effect[action[S, C]] {
 	var out effects[action[S, C]]
-	if err != nil {
-		s.flow.Failed(struct{}{})
-		for i := range s.line {
-			out.add(r.answer(&s.line[i], &reply[S]{err: fmt.Errorf("load: %w", err)}))
-		}
-		s.cut(len(s.line))
-		return out.all()
+	s.flow.Failed(struct{}{})
+	for i := range s.line {
+		out.add(r.answer(&s.line[i], &reply[S]{err: fmt.Errorf("load: %w", err)}))
 	}
+	s.cut(len(s.line))
+	return out.all()
+}
+
+// loaded takes what was read.
+func (r *rules[S, C, E]) loaded(s *machine[S, C], l *loaded[S], env reducer.Env) effect.Effect[action[S, C]] {
+	var out effects[action[S, C]]
 	s.flow.Loaded(struct{}{}, r.now(env), r.policy)
 	if len(s.line) == 0 { // all have left: their share of the load is for nobody
 		s.flow.Remove(func(uint64) bool { return true })
@@ -270,7 +279,7 @@ func (r *rules[S, C, E]) refused(s *machine[S, C], err error, env reducer.Env) e
 		s.outdated()
 		for i := range b.decisions {
 			d := &b.decisions[i]
-			r.fail(d, &InterruptedError{Stream: s.stream, MaybeDone: true, Key: d.order.key, Err: err}, &out)
+			r.fail(d, &InterruptedError{Stream: s.stream, MaybeDone: !d.order.look, Key: d.order.key, Err: err}, &out)
 		}
 	case errors.As(err, &conflict):
 		s.outdated()
@@ -334,7 +343,7 @@ func (r *rules[S, C, E]) replays(s *machine[S, C], b *batch[S, C], c *eventstore
 	switch {
 	case d.gone:
 	case d.held:
-		out.add(r.fx.Resume(d.order.id, action[S, C]{kind: replay, order: d.order, claim: c}))
+		out.add(r.fx.Resume(d.order.id, action[S, C]{kind: replay, order: d.order, payload: c}))
 	default:
 		out.add(r.replay(s, d.order, c))
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/internal/engine"
 )
 
 // SendAndSettle sends a and waits until a and all it caused has finished: the
@@ -20,7 +21,7 @@ func (s *Store[S, A]) SendAndSettle(ctx context.Context, a A) error {
 		return err
 	}
 	settled := s.host.config.Runtime.NewSignal()
-	track := newTrack(ctx, settled.Fire, nil)
+	track := &engine.Track{Parent: join(ctx), Settled: settled.Fire}
 	if err := s.send(ctx, a, track); err != nil {
 		return err
 	}
@@ -46,8 +47,15 @@ func Ask[S, A, R any](ctx context.Context, s *Store[S, A], a A, match func(A) (R
 	if err := s.notOwner(ctx, "Ask"); err != nil {
 		return none, err
 	}
-	q := &question[S, A, R]{store: s, match: match, answered: s.host.config.Runtime.NewSignal()}
-	track := newTrack(ctx, q.answered.Fire, q)
+	q := &question[S, A, R]{store: s, match: match}
+	if s.host.simulated {
+		q.answered = s.host.config.Runtime.NewSignal()
+	} else {
+		q.signal.fired = make(chan struct{})
+		q.answered = &q.signal
+	}
+	track := &q.track
+	track.Parent, track.Watch = join(ctx), q
 	if err := s.send(ctx, a, track); err != nil {
 		return none, err
 	}
@@ -73,12 +81,17 @@ type question[S, A, R any] struct {
 	store    *Store[S, A]
 	match    func(A) (R, bool)
 	answered Signal
+	signal   realSignal // what answered is, on the real runtime: not one more allocation
+	track    engine.Track
 
 	mu     sync.Mutex
 	done   bool
 	answer R
 	err    error
 }
+
+// TrackSettled ends the wait for an answer: there will be none.
+func (q *question[S, A, R]) TrackSettled() { q.answered.Fire() }
 
 // see is called by the store's owner for each action that the question caused.
 func (q *question[S, A, R]) see(store any, a A) {

@@ -181,13 +181,6 @@ func join(ctx context.Context) *engine.Track {
 	return nil
 }
 
-// newTrack makes a track that what ctx is part of waits for.
-func newTrack(ctx context.Context, settled func(), watch any) *engine.Track {
-	parent := join(ctx)
-	defer parent.Done()
-	return engine.NewTrack(parent, settled, watch)
-}
-
 type (
 	trackKey struct{}
 	poolKey  struct{} // the job, which gives up its place while it waits

@@ -241,9 +241,13 @@ func notComparable(key any) error {
 
 // isKey tells whether key can be found again.
 func isKey(key any) bool {
-	switch key.(type) {
+	switch key := key.(type) {
 	case nil, string, int, uint64:
 		return true
+	case scopedKey: // of most effects of children; reflect is slow on structs
+		return isKey(key.scope) && isKey(key.key)
+	case path:
+		return isKey(key.outer) && isKey(key.key.Key)
 	}
 	return reflect.ValueOf(key).Comparable() && same(key, key)
 }

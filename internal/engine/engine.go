@@ -154,6 +154,7 @@ func (e *Engine[S, A]) Next() (step *Step[A], ok bool) {
 		it, ok := e.queue.pop()
 		if !ok {
 			e.pay() // for what was passed over
+			e.rest()
 			return nil, false
 		}
 		if it.task == 0 {
@@ -184,6 +185,15 @@ func (e *Engine[S, A]) Next() (step *Step[A], ok bool) {
 		e.reduce(it.action, it.cause, it.task)
 		e.account()
 		return &e.step, true
+	}
+}
+
+// rest lets go of the last step, which would keep alive what it led to for as
+// long as nothing else happens. One that led to nothing is left: it is all that
+// it is, and most steps are such.
+func (e *Engine[S, A]) rest() {
+	if e.step.HasEffect || e.step.Cause.Track != nil {
+		e.step = Step[A]{}
 	}
 }
 

@@ -178,9 +178,9 @@ func TestAKeyIsAnyValueThatEqualsItself(t *testing.T) {
 			r := newRig(t, causes{
 				"do": do("a", effect.Key(k)), "fire": effect.Fire[string](ask{"f"}, effect.Key(k)),
 				"after": fx.After(k, 1, "late"), "cancel": fx.Cancel(k), "hold": fx.Hold(k), "resume": fx.Resume(k, "resumed"),
-				"scope": scope("child", k, do("a")),
+				"scope": scope("child", k, do("a")), "hold in scope": scope("child", 1, fx.Hold(k)),
 			})
-			for action, lines := range map[string]int{"do": 1, "fire": 1, "after": 1, "cancel": 1, "hold": 1, "resume": 1, "scope": 1} {
+			for action, lines := range map[string]int{"do": 1, "fire": 1, "after": 1, "cancel": 1, "hold": 1, "resume": 1, "scope": 1, "hold in scope": 1} {
 				r.send(action)
 				require.Len(t, r.log, 1+lines, "%s: %q", action, r.log)
 				require.Contains(t, r.log[1], "invalid effect: key")

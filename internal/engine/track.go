@@ -14,12 +14,16 @@ type Track struct {
 	// It is called from the midst of an engine's call: it may signal or enqueue,
 	// not use the engine.
 	Settled func()
-	// Watch is the driver's own.
+	// Watch is the driver's own. A [Settler] is told as Settled is.
 	Watch any
 
 	open atomic.Int64
 	err  atomic.Pointer[error]
 }
+
+// Settler is a Watch that is told when its track's count comes to nothing. It
+// saves the function that Settled would be.
+type Settler interface{ TrackSettled() }
 
 // NewTrack makes a track that parent, if not nil, waits for.
 func NewTrack(parent *Track, settled func(), watch any) *Track {
@@ -39,6 +43,9 @@ func (t *Track) Done() {
 	if t != nil && t.open.Add(-1) == 0 {
 		if t.Settled != nil {
 			t.Settled()
+		}
+		if w, ok := t.Watch.(Settler); ok {
+			w.TrackSettled()
 		}
 		t.Parent.Done()
 	}
