@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 const (
@@ -89,47 +90,46 @@ func (s *Store) Append(ctx context.Context, writes ...eventstore.Write) ([]event
 	if len(writes) == 0 {
 		return nil, nil
 	}
-	j := &job{
-		done:  make(chan struct{}),
-		bytes: a.bytes,
-		run: func(w *writer, now time.Time) (verdict, err error) {
-			if verdict, err := a.check(context.Background(), w.conn, now); verdict != nil || err != nil {
+	j := &sqlitefile.Job{
+		Bytes: a.bytes,
+		Run: func(w *sqlitefile.Writer, now time.Time) (verdict, err error) {
+			if verdict, err := a.check(context.Background(), w.Conn(), now); verdict != nil || err != nil {
 				return verdict, err
 			}
-			w.appended.Store(true)
-			return nil, a.insert(context.Background(), w.conn, now)
+			s.file.News()
+			return nil, a.insert(context.Background(), w.Conn(), now)
 		},
-		unsure: func(err error) error {
+		Unsure: func(err error) error {
 			return &eventstore.UnknownOutcomeError{IDs: eventstore.IDs(a.writes), Err: err}
 		},
 	}
-	if err := s.submit(ctx, j, true); err != nil {
+	if err := s.file.Submit(ctx, j, true); err != nil {
 		return nil, err
 	}
 	select {
-	case <-j.done:
+	case <-j.Done():
 	case <-ctx.Done():
-		if j.withdraw() {
+		if j.Withdraw() {
 			return nil, ctx.Err()
 		}
 		if !verdictInTime(j) {
 			return nil, &eventstore.UnknownOutcomeError{IDs: eventstore.IDs(a.writes), Err: ctx.Err()}
 		}
 	}
-	if j.verdict != nil {
-		return nil, j.verdict
+	if j.Verdict() != nil {
+		return nil, j.Verdict()
 	}
 	return a.appended(), nil
 }
 
 // verdictInTime waits for a job that is being committed though its context has
 // ended: it is better to know than to be back at once, within limits.
-func verdictInTime(j *job) bool {
+func verdictInTime(j *sqlitefile.Job) bool {
 	const patience = 100 * time.Millisecond
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-j.done:
+	case <-j.Done():
 		return true
 	case <-timer.C:
 		return false
@@ -138,13 +138,13 @@ func verdictInTime(j *job) bool {
 
 // check finds what forbids the writes: duplicates, claims, conflicts, in this
 // order.
-func (a *appending) check(ctx context.Context, x executor, now time.Time) (verdict, err error) {
+func (a *appending) check(ctx context.Context, x sqlitefile.Executor, now time.Time) (verdict, err error) {
 	for i := range a.writes {
 		for j, drawn := range a.drawn[i] {
 			if drawn {
 				continue
 			}
-			found, err := first(ctx, x, nil, eventIsThere, a.tenant, a.writes[i].Events[j].ID[:])
+			found, err := sqlitefile.First(ctx, x, nil, eventIsThere, a.tenant, a.writes[i].Events[j].ID[:])
 			if err != nil {
 				return nil, err
 			}
@@ -181,7 +181,7 @@ func (a *appending) check(ctx context.Context, x executor, now time.Time) (verdi
 	return nil, nil
 }
 
-func (a *appending) insert(ctx context.Context, x executor, now time.Time) error {
+func (a *appending) insert(ctx context.Context, x sqlitefile.Executor, now time.Time) error {
 	a.at = recordable(now)
 	var at any = a.at.UnixMicro()
 	for i := range a.writes {
@@ -194,7 +194,7 @@ func (a *appending) insert(ctx context.Context, x executor, now time.Time) error
 		for j, row := range a.rows[i] {
 			row[versionColumn] = int64(a.before[i]) + int64(j) + 1
 			row[atColumn] = at
-			result, err := x.exec(ctx, insertEvent, row...)
+			result, err := x.Exec(ctx, insertEvent, row...)
 			if err != nil {
 				return fmt.Errorf("append to %q: %w", w.Stream, err)
 			}
@@ -231,8 +231,8 @@ func (a *appending) appended() []eventstore.Appended {
 	return done
 }
 
-func versionOf(ctx context.Context, x executor, tenant, stream string) (eventstore.Version, error) {
+func versionOf(ctx context.Context, x sqlitefile.Executor, tenant, stream string) (eventstore.Version, error) {
 	var version int64
-	_, err := first(ctx, x, func(row []driver.Value) error { return scan(row, &version) }, streamVersion, tenant, stream)
+	_, err := sqlitefile.First(ctx, x, func(row []driver.Value) error { return sqlitefile.Scan(row, &version) }, streamVersion, tenant, stream)
 	return eventstore.Version(version), err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 const (
@@ -63,7 +64,7 @@ func (s *Store) SaveCheckpointTx(ctx context.Context, tx *sql.Tx, lease eventsto
 	if err != nil {
 		return eventstore.Lease{}, err
 	}
-	changed, verdict, err := changeLease(ctx, txExecutor{tx, s.path}, tenant, lease.Subscription, s.now(), change)
+	changed, verdict, err := changeLease(ctx, s.file.Executor(tx), tenant, lease.Subscription, s.now(), change)
 	if verdict != nil {
 		err = verdict
 	}
@@ -90,7 +91,7 @@ func (s *Store) LoadCheckpoint(ctx context.Context, subscription string) (l even
 	if err != nil {
 		return l, false, err
 	}
-	err = s.read(ctx, func(c *conn) (err error) {
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) (err error) {
 		l, found, err = loadLease(ctx, c, tenant, subscription)
 		return err
 	})
@@ -153,8 +154,8 @@ func (s *Store) changeLease(ctx context.Context, subscription string, change lea
 	if err != nil {
 		return l, err
 	}
-	err = s.write(ctx, func(ctx context.Context, w *writer, now time.Time) (verdict, err error) {
-		l, verdict, err = changeLease(ctx, w.conn, tenant, subscription, now, change)
+	err = s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, now time.Time) (verdict, err error) {
+		l, verdict, err = changeLease(ctx, w.Conn(), tenant, subscription, now, change)
 		return verdict, err
 	})
 	if err != nil {
@@ -163,7 +164,7 @@ func (s *Store) changeLease(ctx context.Context, subscription string, change lea
 	return l, nil
 }
 
-func changeLease(ctx context.Context, x executor, tenant, subscription string, now time.Time, change leaseChange) (l eventstore.Lease, verdict, err error) {
+func changeLease(ctx context.Context, x sqlitefile.Executor, tenant, subscription string, now time.Time, change leaseChange) (l eventstore.Lease, verdict, err error) {
 	l, found, err := loadLease(ctx, x, tenant, subscription)
 	if err != nil {
 		return l, nil, err
@@ -173,14 +174,14 @@ func changeLease(ctx context.Context, x executor, tenant, subscription string, n
 	if verdict != nil || !changed {
 		return eventstore.Lease{}, verdict, nil
 	}
-	_, err = x.exec(ctx, upsertLease, tenant, subscription, l.Owner, l.Token, int64(l.Checkpoint), l.Expires.UnixMicro())
+	_, err = x.Exec(ctx, upsertLease, tenant, subscription, l.Owner, l.Token, int64(l.Checkpoint), l.Expires.UnixMicro())
 	return l, nil, err
 }
 
-func loadLease(ctx context.Context, x executor, tenant, subscription string) (l eventstore.Lease, found bool, err error) {
+func loadLease(ctx context.Context, x sqlitefile.Executor, tenant, subscription string) (l eventstore.Lease, found bool, err error) {
 	var checkpoint, expires int64
-	found, err = first(ctx, x, func(row []driver.Value) error {
-		return scan(row, &l.Owner, &l.Token, &checkpoint, &expires)
+	found, err = sqlitefile.First(ctx, x, func(row []driver.Value) error {
+		return sqlitefile.Scan(row, &l.Owner, &l.Token, &checkpoint, &expires)
 	}, selectLease, tenant, subscription)
 	if err != nil || !found {
 		return eventstore.Lease{}, false, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 const (
@@ -24,7 +25,7 @@ func (s *Store) LoadClaim(ctx context.Context, key string) (c eventstore.Claim, 
 	if err != nil {
 		return c, false, err
 	}
-	err = s.read(ctx, func(x *conn) (err error) {
+	err = s.file.Read(ctx, func(x *sqlitefile.Conn) (err error) {
 		c, found, err = loadClaim(ctx, x, tenant, key, s.now())
 		return err
 	})
@@ -41,8 +42,8 @@ func (s *Store) DeleteExpiredClaims(ctx context.Context, limit int) (int, error)
 		return 0, err
 	}
 	var deleted int64
-	err := s.write(ctx, func(ctx context.Context, w *writer, now time.Time) (verdict, err error) {
-		result, err := w.conn.exec(ctx, deleteClaims, now.UnixMicro(), int64(limit))
+	err := s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, now time.Time) (verdict, err error) {
+		result, err := w.Conn().Exec(ctx, deleteClaims, now.UnixMicro(), int64(limit))
 		if err != nil {
 			return nil, err
 		}
@@ -55,10 +56,10 @@ func (s *Store) DeleteExpiredClaims(ctx context.Context, limit int) (int, error)
 	return int(deleted), nil
 }
 
-func loadClaim(ctx context.Context, x executor, tenant, key string, now time.Time) (c eventstore.Claim, found bool, err error) {
+func loadClaim(ctx context.Context, x sqlitefile.Executor, tenant, key string, now time.Time) (c eventstore.Claim, found bool, err error) {
 	var until int64
-	found, err = first(ctx, x, func(row []driver.Value) error {
-		return scan(row, &c.Hash, &c.Result, &until)
+	found, err = sqlitefile.First(ctx, x, func(row []driver.Value) error {
+		return sqlitefile.Scan(row, &c.Hash, &c.Result, &until)
 	}, selectClaim, tenant, key, recordable(now).UnixMicro())
 	if err != nil || !found {
 		return eventstore.Claim{}, false, err
@@ -67,7 +68,7 @@ func loadClaim(ctx context.Context, x executor, tenant, key string, now time.Tim
 	return c, true, nil
 }
 
-func saveClaim(ctx context.Context, x executor, tenant string, c *eventstore.Claim) error {
-	_, err := x.exec(ctx, insertClaim, tenant, c.Key, blob(c.Hash), blob(c.Result), c.Until.UnixMicro())
+func saveClaim(ctx context.Context, x sqlitefile.Executor, tenant string, c *eventstore.Claim) error {
+	_, err := x.Exec(ctx, insertClaim, tenant, c.Key, blob(c.Hash), blob(c.Result), c.Until.UnixMicro())
 	return err
 }

@@ -1,141 +1,32 @@
 package sqlite
 
-import (
-	"context"
-	"errors"
-	"fmt"
-
-	lib "modernc.org/sqlite/lib"
-)
+import "github.com/seed57833328/rondo/internal/sqlitefile"
 
 var (
 	// ErrLocked is that another process had the file locked for longer than
 	// Config.BusyTimeout. Nothing was written; it may be tried again.
-	ErrLocked = errors.New("file is locked by another process")
+	ErrLocked = sqlitefile.ErrLocked
 	// ErrFull is that the disk, or what SQLite may use of it, is full. Nothing
 	// was written.
-	ErrFull = errors.New("disk is full")
+	ErrFull = sqlitefile.ErrFull
 	// ErrReadOnly is that the store was opened with Config.ReadOnly, or that the
 	// file or its directory must not be written to.
-	ErrReadOnly = errors.New("file is read-only")
+	ErrReadOnly = sqlitefile.ErrReadOnly
 	// ErrNotDatabase is that the file is not one of SQLite.
-	ErrNotDatabase = errors.New("file is not an SQLite database")
+	ErrNotDatabase = sqlitefile.ErrNotDatabase
 	// ErrOtherApplication is that the file belongs to another application, or
 	// has tables with the names of an event store's that are none.
-	ErrOtherApplication = errors.New("file belongs to another application")
+	ErrOtherApplication = sqlitefile.ErrOtherApplication
 	// ErrCorrupt is that SQLite found the file damaged.
-	ErrCorrupt = errors.New("file is damaged")
+	ErrCorrupt = sqlitefile.ErrCorrupt
 )
 
-// Error is a failure of SQLite or of its file. errors.Is finds the sentinel of
-// this package that says what kind it is, and errors.As the driver's error.
-type Error struct {
-	Path string // the file's
-	// Kind is ErrLocked, ErrFull, ErrReadOnly, ErrNotDatabase, ErrOtherApplication
-	// or ErrCorrupt, and nil for what is none of these.
-	Kind error
-	Err  error // what has happened; nil if Kind says it all
-}
+// Error is a failure of SQLite or of its file: its Path, its Kind, which is one of
+// the sentinels of this package or nil, and the driver's Err. errors.Is finds the
+// sentinel, and errors.As the driver's error. A locked file is Retryable.
+type Error = sqlitefile.Error
 
-func (e *Error) Error() string {
-	switch {
-	case e.Kind == nil:
-		return fmt.Sprintf("event store %q: %v", e.Path, e.Err)
-	case e.Err == nil:
-		return fmt.Sprintf("event store %q: %v", e.Path, e.Kind)
-	}
-	return fmt.Sprintf("event store %q: %v: %v", e.Path, e.Kind, e.Err)
-}
-
-// Unwrap returns the kind and the cause.
-func (e *Error) Unwrap() []error {
-	var errs []error
-	for _, err := range []error{e.Kind, e.Err} {
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errs
-}
-
-// Retryable says that of a locked file, which another process will unlock.
-func (e *Error) Retryable() bool { return errors.Is(e.Kind, ErrLocked) }
-
-// SchemaError is returned by Open for a file whose schema this program does not
-// know, as a newer one wrote it, or, with Config.ReadOnly, cannot bring up to the
-// one it knows.
-type SchemaError struct {
-	Path  string
-	Found int64 // the schema version of the file
-	Known int64 // the one of this program
-}
-
-func (e *SchemaError) Error() string {
-	if e.Found > e.Known {
-		return fmt.Sprintf("event store %q: schema version %d is newer than this program, which knows %d", e.Path, e.Found, e.Known)
-	}
-	return fmt.Sprintf("event store %q: schema version %d is older than %d, to which opening it for writing would bring it", e.Path, e.Found, e.Known)
-}
-
-// code is the primary result code of SQLite, 0 if err is none of the driver's.
-func code(err error) int {
-	const primary = 0xff
-	return extendedCode(err) & primary
-}
-
-func extendedCode(err error) int {
-	var e interface{ Code() int } // the driver's *Error
-	if !errors.As(err, &e) {
-		return 0
-	}
-	return e.Code()
-}
-
-func isBusy(err error) bool {
-	c := code(err)
-	return c == lib.SQLITE_BUSY || c == lib.SQLITE_LOCKED
-}
-
-// isUnsure tells whether a commit that failed so may have happened: its pages
-// may be on the disk though the disk did not say so, and then a process that
-// opens the file after this one has died finds them.
-func isUnsure(err error) bool { return code(err) == lib.SQLITE_IOERR }
-
-// isWounded tells whether a connection that failed so should not be used again.
-func isWounded(err error) bool {
-	switch code(err) {
-	case lib.SQLITE_IOERR, lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB, lib.SQLITE_CANTOPEN, lib.SQLITE_NOMEM, lib.SQLITE_PROTOCOL, lib.SQLITE_MISUSE:
-		return true
-	}
-	return false
-}
-
-// kind is the sentinel for a result code, nil if there is none.
-func kind(err error) error {
-	switch code(err) {
-	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
-		return ErrLocked
-	case lib.SQLITE_FULL:
-		return ErrFull
-	case lib.SQLITE_READONLY:
-		return ErrReadOnly
-	case lib.SQLITE_NOTADB:
-		return ErrNotDatabase
-	case lib.SQLITE_CORRUPT:
-		return ErrCorrupt
-	}
-	return nil
-}
-
-// wrap is an error of the driver as a caller is told it. What a context says is
-// passed on as it is.
-func wrap(path string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	k := kind(err)
-	if extendedCode(err) == lib.SQLITE_READONLY_DIRECTORY {
-		err = fmt.Errorf("its directory must be writable, for what SQLite keeps beside it: %w", err)
-	}
-	return &Error{Path: path, Kind: k, Err: err}
-}
+// SchemaError is returned by Open for the file at Path whose schema, Found, is not
+// the one that this program has Known: a newer program wrote it, or, with
+// Config.ReadOnly, it is older and cannot be brought up.
+type SchemaError = sqlitefile.SchemaError

@@ -61,9 +61,9 @@ func occupied(t *testing.T, s *sqlite.Store) (release func()) {
 
 // queue runs f and waits until it has queued something.
 func queue(s *sqlite.Store, wg *sync.WaitGroup, f func()) {
-	before := s.Queued()
+	before := s.Probe().Queued()
 	wg.Go(f)
-	await(func() bool { return s.Queued() > before })
+	await(func() bool { return s.Probe().Queued() > before })
 }
 
 // await waits for what another goroutine will bring about.
@@ -151,14 +151,14 @@ func TestGivingUpWhileLocked(t *testing.T) {
 	const appends = 3
 	var errs [appends]error
 	wg.Go(func() { _, errs[0] = s.Append(ctx, one("a-1", "made")) })
-	await(s.Busy) // it is not in the queue, but waits for the lock itself
+	await(s.Probe().Busy) // it is not in the queue, but waits for the lock itself
 	for i := 1; i < appends; i++ {
 		queue(s, &wg, func() { _, errs[i] = s.Append(ctx, one("a-1", "made")) })
 	}
 	var patient error
 	queue(s, &wg, func() { _, patient = s.Append(t.Context(), one("b-1", "made")) })
 	cancel()
-	await(func() bool { return s.Queued() == 1 })
+	await(func() bool { return s.Probe().Queued() == 1 })
 	execute(t, other, `COMMIT`)
 	wg.Wait()
 	for _, err := range errs {
@@ -279,7 +279,7 @@ func TestUnsureCommit(t *testing.T) {
 	t.Parallel()
 	s := open(t, file(t), sqlite.Config{})
 	ctx := t.Context()
-	s.SetFault(failing("COMMIT", lib.SQLITE_IOERR_FSYNC, -1)) // for ever, on this connection
+	s.Probe().SetFault(failing("COMMIT", lib.SQLITE_IOERR_FSYNC, -1)) // for ever, on this connection
 	w := one("a-1", "made")
 	_, err := s.Append(ctx, w, one("b-1", "made"))
 	var unknown *eventstore.UnknownOutcomeError
@@ -294,7 +294,7 @@ func TestUnsureCommit(t *testing.T) {
 	_, err = s.Append(ctx, w)
 	require.NoError(t, err, "the store works again, on another connection")
 
-	s.SetFault(failing("COMMIT", lib.SQLITE_IOERR_FSYNC, 1))
+	s.Probe().SetFault(failing("COMMIT", lib.SQLITE_IOERR_FSYNC, 1))
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := s.AppendTx(ctx, tx, one("a-1", "made"))
 		return err
@@ -306,7 +306,7 @@ func TestUnsureCommit(t *testing.T) {
 	// again: it was not written.
 	release := occupied(t, s)
 	var wg sync.WaitGroup
-	queue(s, &wg, func() { _ = s.QueueFault(ctx, failing("COMMIT", lib.SQLITE_IOERR_FSYNC, 1)) }) // fails with the others
+	queue(s, &wg, func() { _ = s.Probe().QueueFault(ctx, failing("COMMIT", lib.SQLITE_IOERR_FSYNC, 1)) }) // fails with the others
 	var first, second error
 	claim := &eventstore.Claim{Key: "k", Until: time.Now().Add(time.Hour)}
 	queue(s, &wg, func() { _, first = s.Append(ctx, eventstore.Write{Claim: claim}) })
@@ -321,7 +321,7 @@ func TestFailedCommit(t *testing.T) {
 	t.Parallel()
 	s := open(t, file(t), sqlite.Config{})
 	ctx := t.Context()
-	s.SetFault(failing("COMMIT", lib.SQLITE_FULL, 1))
+	s.Probe().SetFault(failing("COMMIT", lib.SQLITE_FULL, 1))
 	_, err := s.Append(ctx, one("a-1", "made"))
 	require.ErrorIs(t, err, sqlite.ErrFull)
 	require.NotErrorAs(t, err, new(*eventstore.UnknownOutcomeError))
@@ -337,7 +337,7 @@ func TestFailedStatementAmongOthers(t *testing.T) {
 	s := open(t, file(t), sqlite.Config{})
 	ctx := t.Context()
 	inserts := 0
-	s.SetFault(func(query string) error {
+	s.Probe().SetFault(func(query string) error {
 		if !strings.HasPrefix(query, "INSERT INTO rondo_events") {
 			return nil
 		}
@@ -419,7 +419,7 @@ func TestWithdrawnWhileQueued(t *testing.T) {
 	queue(s, &wg, func() { errs[2] = s.DeleteSnapshot(ctx, "a-1", "s") })
 	queue(s, &wg, func() { _, errs[3] = s.Append(t.Context(), one("b-1", "made")) })
 	cancel()
-	await(func() bool { return s.Queued() == 1 })
+	await(func() bool { return s.Probe().Queued() == 1 })
 	release()
 	wg.Wait()
 	for _, err := range errs[:3] {
@@ -446,7 +446,7 @@ func TestCloseWhileAppending(t *testing.T) {
 	for range cap(closed) {
 		go func() { closed <- s.Close() }()
 	}
-	await(s.Closing)
+	await(s.Probe().Closing)
 	_, err = s.Append(t.Context(), one("a-1", "made"))
 	require.ErrorIs(t, err, eventstore.ErrClosed)
 	release()

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 func encodeMeta(m *eventstore.Meta) (any, error) {
@@ -49,16 +50,16 @@ func scanEvent(row []driver.Value, e *eventstore.Recorded) error {
 		id                            []byte
 	)
 	const metaColumn, dataColumn, streamColumn, tenantColumn = 6, 7, 8, 9
-	if err := scan(row[:metaColumn], &position, &version, &id, &e.Type, &schema, &at); err != nil {
+	if err := sqlitefile.Scan(row[:metaColumn], &position, &version, &id, &e.Type, &schema, &at); err != nil {
 		return err
 	}
 	if len(row) > streamColumn {
-		if err := scan(row[streamColumn:tenantColumn], &e.Stream); err != nil {
+		if err := sqlitefile.Scan(row[streamColumn:tenantColumn], &e.Stream); err != nil {
 			return err
 		}
 	}
 	if len(row) > tenantColumn {
-		if err := scan(row[tenantColumn:], &e.Tenant); err != nil {
+		if err := sqlitefile.Scan(row[tenantColumn:], &e.Tenant); err != nil {
 			return err
 		}
 	}
@@ -79,7 +80,7 @@ func scanEvent(row []driver.Value, e *eventstore.Recorded) error {
 	default:
 		return broken(fmt.Errorf("column meta is a %T", meta))
 	}
-	if err := scan(row[dataColumn:streamColumn], &e.Data); err != nil {
+	if err := sqlitefile.Scan(row[dataColumn:streamColumn], &e.Data); err != nil {
 		return broken(err)
 	}
 	return nil

@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 // KnownVersion is the schema version of this program.
@@ -16,42 +16,13 @@ const KnownVersion = knownVersion
 // Migrations are the files of the schema.
 var Migrations = migrations
 
-// SetFault makes statements of the committer's connection fail as f says, until
-// there is another connection.
-func (s *Store) SetFault(f func(query string) error) {
-	q := &s.writer.queue
-	for q.mu.Lock(); q.busy || len(q.jobs) > 0; q.mu.Lock() {
-		q.mu.Unlock()
-		runtime.Gosched()
-	}
-	q.busy = true
-	q.mu.Unlock()
-	s.writer.conn.fault = f
-	q.free()
-}
-
-// QueueFault is SetFault as a job of the committer, whose transaction is the
-// first to fail.
-func (s *Store) QueueFault(ctx context.Context, f func(query string) error) error {
-	return s.write(ctx, func(_ context.Context, w *writer, _ time.Time) (verdict, err error) {
-		w.conn.fault = f
-		return nil, nil
-	})
-}
-
-// SetReadFault makes statements of the connection that reads, of which there must
-// be one, fail as f says, until there is another connection.
-func (s *Store) SetReadFault(ctx context.Context, f func(query string) error) error {
-	return s.read(ctx, func(c *conn) error {
-		c.fault = f
-		return nil
-	})
-}
+// Probe looks into the file.
+func (s *Store) Probe() sqlitefile.Probe { return sqlitefile.Probe{File: s.file} }
 
 // Setting reads a PRAGMA of the committer's connection.
 func (s *Store) Setting(ctx context.Context, pragma string) (value any, err error) {
-	err = s.write(ctx, func(ctx context.Context, w *writer, _ time.Time) (verdict, err error) {
-		_, err = first(ctx, w.conn, func(row []driver.Value) error {
+	err = s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, _ time.Time) (verdict, err error) {
+		_, err = sqlitefile.First(ctx, w.Conn(), func(row []driver.Value) error {
 			value = row[0]
 			return nil
 		}, `PRAGMA `+pragma)
@@ -75,8 +46,8 @@ func (s *Store) PlanStream(ctx context.Context) (steps []string, err error) {
 }
 
 func (s *Store) explain(ctx context.Context, query string, args []any) (steps []string, err error) {
-	err = s.read(ctx, func(c *conn) error {
-		return c.query(ctx, `EXPLAIN QUERY PLAN `+query, args, func(row []driver.Value) (bool, error) {
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		return c.Query(ctx, `EXPLAIN QUERY PLAN `+query, args, func(row []driver.Value) (bool, error) {
 			steps = append(steps, row[3].(string))
 			return true, nil
 		})
@@ -89,23 +60,3 @@ const PageEvents = pageEvents
 
 // SetSpan sets how many positions a page of some of the events looks at.
 func (s *Store) SetSpan(n int) { s.span = eventstore.Position(n) }
-
-// Queued says how many appends wait to be committed.
-func (s *Store) Queued() int {
-	n, _ := s.writer.queue.waiting()
-	return n
-}
-
-// Busy tells whether somebody commits.
-func (s *Store) Busy() bool {
-	s.writer.queue.mu.Lock()
-	defer s.writer.queue.mu.Unlock()
-	return s.writer.queue.busy
-}
-
-// Closing tells whether Close was called.
-func (s *Store) Closing() bool {
-	s.writer.queue.mu.Lock()
-	defer s.writer.queue.mu.Unlock()
-	return s.writer.queue.closed
-}

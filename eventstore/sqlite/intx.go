@@ -4,13 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
 )
-
-var errAborted = errors.New("the function panicked or ended its goroutine")
 
 // InTx runs a function in a transaction that is committed together with appends
 // that wait at the same time, and with nothing of them if it fails: whatever
@@ -30,66 +26,7 @@ var errAborted = errors.New("the function panicked or ended its goroutine")
 // and *Error. After one of a disk that failed it is not known whether the commit
 // has happened.
 func (s *Store) InTx(ctx context.Context, f func(tx *sql.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	turns, returns := make(chan *sql.Tx), make(chan error)
-	j := &job{done: make(chan struct{})}
-	j.run = func(w *writer, _ time.Time) (verdict, err error) {
-		tx, err := w.held.BeginTx(context.Background(), nil)
-		if err != nil {
-			return nil, err
-		}
-		w.conn.guarded.Store(true)
-		turns <- tx
-		verdict = <-returns
-		w.conn.guarded.Store(false)
-		if j.aborted = errors.Is(verdict, errAborted); verdict != nil {
-			return verdict, undone(tx.Rollback())
-		}
-		return ended(tx.Commit())
-	}
-	if err := s.submit(ctx, j, false); err != nil {
-		return err
-	}
-	cancelled := ctx.Done()
-	for {
-		select {
-		case tx := <-turns:
-			call(f, tx, returns)
-		case <-j.done:
-			return j.verdict
-		case <-cancelled:
-			if j.withdraw() {
-				return ctx.Err()
-			}
-			cancelled = nil // its turn has come
-		}
-	}
-}
-
-// call runs f and says what it returned. If it does not return, nor does call.
-func call(f func(*sql.Tx) error, tx *sql.Tx, returns chan<- error) {
-	result := errAborted
-	defer func() { returns <- result }()
-	result = f(tx)
-}
-
-// undone is the error of a rollback. That the function has rolled back itself is
-// none.
-func undone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
-}
-
-// ended sorts the error of the end of a transaction.
-func ended(err error) (verdict, _ error) {
-	if errors.Is(err, sql.ErrTxDone) {
-		return fmt.Errorf("what it did was rolled back: %w", errEndTx), nil
-	}
-	return nil, err
+	return s.file.InTx(ctx, f)
 }
 
 // AppendTx appends in a transaction of the caller's: one that InTx gave, or one of
@@ -101,14 +38,14 @@ func ended(err error) (verdict, _ error) {
 // Subscriptions of this store hear at once of what InTx commits, and otherwise
 // within Config.PollInterval.
 func (s *Store) AppendTx(ctx context.Context, tx *sql.Tx, writes ...eventstore.Write) ([]eventstore.Appended, error) {
-	if s.writer == nil {
-		return nil, &Error{Path: s.path, Kind: ErrReadOnly}
+	if err := s.file.Writable(); err != nil {
+		return nil, err
 	}
 	a, err := s.prepare(ctx, writes)
 	if err != nil {
 		return nil, err
 	}
-	x, now := txExecutor{tx, s.path}, s.now()
+	x, now := s.file.Executor(tx), s.now()
 	verdict, err := a.check(ctx, x, now)
 	if err != nil {
 		return nil, err
@@ -116,16 +53,16 @@ func (s *Store) AppendTx(ctx context.Context, tx *sql.Tx, writes ...eventstore.W
 	if verdict != nil {
 		return nil, verdict
 	}
-	if _, err := x.exec(ctx, "SAVEPOINT rondo_append"); err != nil {
+	if _, err := x.Exec(ctx, "SAVEPOINT rondo_append"); err != nil {
 		return nil, err
 	}
 	if err := a.insert(ctx, x, now); err != nil {
-		_, undo := x.exec(context.WithoutCancel(ctx), "ROLLBACK TO rondo_append; RELEASE rondo_append")
+		_, undo := x.Exec(context.WithoutCancel(ctx), "ROLLBACK TO rondo_append; RELEASE rondo_append")
 		return nil, errors.Join(err, undo)
 	}
-	if _, err := x.exec(ctx, "RELEASE rondo_append"); err != nil {
+	if _, err := x.Exec(ctx, "RELEASE rondo_append"); err != nil {
 		return nil, err
 	}
-	s.writer.appended.Store(true)
+	s.file.News()
 	return a.appended(), nil
 }

@@ -215,7 +215,7 @@ func TestInTxIsCalledAgain(t *testing.T) {
 	var calls, gone int
 	var errs [2]error
 	queue(s, &wg, func() {
-		_ = s.QueueFault(ctx, failing("INSERT INTO rondo_events", lib.SQLITE_FULL, 1))
+		_ = s.Probe().QueueFault(ctx, failing("INSERT INTO rondo_events", lib.SQLITE_FULL, 1))
 	})
 	queue(s, &wg, func() {
 		errs[0] = s.InTx(ctx, func(tx *sql.Tx) error {
@@ -345,7 +345,7 @@ func TestAppendTxFails(t *testing.T) {
 	s := seats(t, sqlite.Config{})
 	ctx := t.Context()
 	n := 0
-	s.SetFault(func(query string) error {
+	s.Probe().SetFault(func(query string) error {
 		if query[:6] == "INSERT" {
 			if n++; n == 3 {
 				return driverError(lib.SQLITE_TOOBIG)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 const (
@@ -28,13 +29,13 @@ func (s *Store) Key(ctx context.Context, subject string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.write(ctx, func(ctx context.Context, w *writer, _ time.Time) (verdict, err error) {
-		if key, verdict, err = loadKey(ctx, w.conn, tenant, subject); !errors.Is(verdict, eventstore.ErrNoKey) || err != nil {
+	err = s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, _ time.Time) (verdict, err error) {
+		if key, verdict, err = loadKey(ctx, w.Conn(), tenant, subject); !errors.Is(verdict, eventstore.ErrNoKey) || err != nil {
 			return verdict, err
 		}
 		key = make([]byte, keySize)
 		_, _ = rand.Read(key) // it never returns an error
-		_, err = w.conn.exec(ctx, insertKey, tenant, subject, key)
+		_, err = w.Conn().Exec(ctx, insertKey, tenant, subject, key)
 		return nil, err
 	})
 	if err != nil {
@@ -50,7 +51,7 @@ func (s *Store) LoadKey(ctx context.Context, subject string) (key []byte, err er
 		return nil, err
 	}
 	var verdict error
-	err = s.read(ctx, func(c *conn) (err error) {
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) (err error) {
 		key, verdict, err = loadKey(ctx, c, tenant, subject)
 		return err
 	})
@@ -69,9 +70,9 @@ func (s *Store) DeleteKey(ctx context.Context, subject string) error {
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, w *writer, _ time.Time) (verdict, err error) {
-		w.scrub = true
-		_, err = w.conn.exec(ctx, deleteKey, tenant, subject)
+	return s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, _ time.Time) (verdict, err error) {
+		w.Scrub()
+		_, err = w.Conn().Exec(ctx, deleteKey, tenant, subject)
 		return nil, err
 	})
 }
@@ -83,8 +84,8 @@ func (s *Store) enterKey(ctx context.Context, subject string) (tenant string, er
 	return s.enter(ctx)
 }
 
-func loadKey(ctx context.Context, x executor, tenant, subject string) (key []byte, verdict, err error) {
-	found, err := first(ctx, x, func(row []driver.Value) error { return scan(row, &key) }, selectKey, tenant, subject)
+func loadKey(ctx context.Context, x sqlitefile.Executor, tenant, subject string) (key []byte, verdict, err error) {
+	found, err := sqlitefile.First(ctx, x, func(row []driver.Value) error { return sqlitefile.Scan(row, &key) }, selectKey, tenant, subject)
 	switch {
 	case err != nil:
 		return nil, nil, err

@@ -112,14 +112,14 @@ func TestBatches(t *testing.T) {
 		release := occupied(t, s)
 		var wg sync.WaitGroup
 		if faulty {
-			queue(s, &wg, func() { _ = s.QueueFault(ctx, skipping(skip, failing(prefix, code, 1), prefix)) })
+			queue(s, &wg, func() { _ = s.Probe().QueueFault(ctx, skipping(skip, failing(prefix, code, 1), prefix)) })
 		}
 		for _, j := range jobs {
 			queue(s, &wg, func() { j.run(t, s, there) })
 		}
 		release()
 		wg.Wait()
-		s.SetFault(nil)
+		s.Probe().SetFault(nil)
 
 		victims := 0
 		for _, j := range jobs {

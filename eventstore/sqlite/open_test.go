@@ -207,7 +207,7 @@ func TestSchemaVersions(t *testing.T) {
 		_, err = sqlite.Open(t.Context(), path, config)
 		var schema *sqlite.SchemaError
 		require.ErrorAs(t, err, &schema)
-		require.Equal(t, sqlite.SchemaError{Path: path, Found: int64(newer), Known: sqlite.KnownVersion}, *schema)
+		require.Equal(t, sqlite.SchemaError{Store: "event store", Path: path, Found: int64(newer), Known: sqlite.KnownVersion}, *schema)
 		require.ErrorContains(t, err, "newer than this program")
 	}
 	execute(t, raw(t, path), `DELETE FROM rondo_schema_version WHERE version_id = ?`, newer)

@@ -121,7 +121,7 @@ func (t task) run(ctx context.Context, out io.Writer) error {
 	}
 	// A commit that takes its time, so that whatever is acknowledged too early is
 	// found out.
-	s.SetFault(func(query string) error {
+	s.Probe().SetFault(func(query string) error {
 		if query == "COMMIT" {
 			for range rand.IntN(1000) {
 				runtime.Gosched()

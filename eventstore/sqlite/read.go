@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 const (
@@ -84,8 +85,8 @@ func (s *Store) ReadStream(ctx context.Context, stream string, from eventstore.V
 		p := page{common: eventstore.Recorded{Tenant: tenant, Stream: stream}}
 		for next := from; ; {
 			p.reset()
-			err := s.read(ctx, func(c *conn) error {
-				return c.query(ctx, readStream, []any{tenant, stream, int64(next), int64(pageEvents)}, p.add)
+			err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+				return c.Query(ctx, readStream, []any{tenant, stream, int64(next), int64(pageEvents)}, p.add)
 			})
 			if !p.yield(ctx, yield) {
 				return
@@ -146,7 +147,7 @@ func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
 		return 0, err
 	}
 	var position eventstore.Position
-	err := s.read(ctx, func(c *conn) (err error) {
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) (err error) {
 		position, err = headOf(ctx, c)
 		return err
 	})
@@ -169,8 +170,8 @@ func (s *Store) Lookup(ctx context.Context, ids ...uuid.UUID) ([]eventstore.Reco
 		return nil, err
 	}
 	var found []eventstore.Recorded
-	err = s.read(ctx, func(c *conn) error {
-		return c.query(ctx, lookup, []any{tenant, encoded}, func(row []driver.Value) (bool, error) {
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		return c.Query(ctx, lookup, []any{tenant, encoded}, func(row []driver.Value) (bool, error) {
 			var e eventstore.Recorded
 			err := scanEvent(row, &e)
 			found = append(found, e)
@@ -186,23 +187,19 @@ func (s *Store) Lookup(ctx context.Context, ids ...uuid.UUID) ([]eventstore.Reco
 // enterAll checks a call that may be for all tenants.
 func (s *Store) enterAll(ctx context.Context) (tenant string, all bool, err error) {
 	tenant, all, err = eventstore.ReadTenant(ctx, s.config.RequireTenant)
-	switch {
-	case err != nil:
-	case ctx.Err() != nil:
-		err = ctx.Err()
-	case s.isClosed():
-		err = eventstore.ErrClosed
+	if err == nil {
+		err = s.file.Enter(ctx)
 	}
 	return tenant, all, err
 }
 
-func headOf(ctx context.Context, c *conn) (eventstore.Position, error) {
+func headOf(ctx context.Context, c *sqlitefile.Conn) (eventstore.Position, error) {
 	var position int64
-	_, err := first(ctx, c, func(row []driver.Value) error {
+	_, err := sqlitefile.First(ctx, c, func(row []driver.Value) error {
 		if row[0] == nil {
 			return nil // there are no events
 		}
-		return scan(row, &position)
+		return sqlitefile.Scan(row, &position)
 	}, head)
 	return eventstore.Position(position), err
 }
@@ -281,7 +278,7 @@ func (s *Store) reader(ctx context.Context, after eventstore.Position, f eventst
 // empty though there is more, and then after has advanced.
 func (r *reader) next(ctx context.Context) (end eventstore.Position, err error) {
 	r.page.reset()
-	err = r.store.read(ctx, func(c *conn) error {
+	err = r.store.file.Read(ctx, func(c *sqlitefile.Conn) error {
 		// What is at or below a head that was read is seen by what is read later.
 		if end, err = headOf(ctx, c); err != nil || end <= r.after {
 			return err
@@ -291,7 +288,7 @@ func (r *reader) next(ctx context.Context) (end eventstore.Position, err error) 
 			upTo = min(end, r.after+r.store.span)
 		}
 		args := append(slices.Clip(r.args), int64(r.after), int64(upTo), int64(pageEvents))
-		err := c.query(ctx, r.query, args, r.page.add)
+		err := c.Query(ctx, r.query, args, r.page.add)
 		switch {
 		case err == nil && !r.page.isFull():
 			r.after = upTo

@@ -229,7 +229,7 @@ func TestSubscribeToAnotherStore(t *testing.T) {
 func TestSubscribeFails(t *testing.T) {
 	t.Parallel()
 	locked := open(t, file(t), sqlite.Config{PollInterval: time.Millisecond, Readers: 1})
-	require.NoError(t, locked.SetReadFault(t.Context(), failing("SELECT", lib.SQLITE_BUSY, 5)))
+	require.NoError(t, locked.Probe().SetReadFault(t.Context(), failing("SELECT", lib.SQLITE_BUSY, 5)))
 	heard := subscribe(t, locked)
 	done, err := locked.Append(t.Context(), one("a-1", "made"))
 	require.NoError(t, err)
@@ -294,13 +294,13 @@ func TestDeletedKeyIsGone(t *testing.T) {
 // What an error of the driver becomes.
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	err := error(&sqlite.Error{Path: "x.db", Kind: sqlite.ErrLocked, Err: driverError(5)})
+	err := error(&sqlite.Error{Store: "event store", Path: "x.db", Kind: sqlite.ErrLocked, Err: driverError(5)})
 	require.EqualError(t, err, `event store "x.db": file is locked by another process: result code 5`)
 	require.True(t, eventstore.Retryable(fmt.Errorf("while at it: %w", err)))
 	require.ErrorIs(t, err, sqlite.ErrLocked)
 	require.ErrorIs(t, err, driverError(5))
-	require.EqualError(t, &sqlite.Error{Path: "x.db", Kind: sqlite.ErrReadOnly}, `event store "x.db": file is read-only`)
-	err = &sqlite.Error{Path: "x.db", Err: errors.New("oh")}
+	require.EqualError(t, &sqlite.Error{Store: "event store", Path: "x.db", Kind: sqlite.ErrReadOnly}, `event store "x.db": file is read-only`)
+	err = &sqlite.Error{Store: "event store", Path: "x.db", Err: errors.New("oh")}
 	require.EqualError(t, err, `event store "x.db": oh`)
 	require.False(t, eventstore.Retryable(err))
 }

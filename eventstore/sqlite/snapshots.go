@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 const (
@@ -34,8 +35,8 @@ func (s *Store) SaveSnapshot(ctx context.Context, snapshot eventstore.Snapshot) 
 			return err
 		}
 	}
-	return s.write(ctx, func(ctx context.Context, w *writer, now time.Time) (verdict, err error) {
-		reached, err := versionOf(ctx, w.conn, tenant, snapshot.Stream)
+	return s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, now time.Time) (verdict, err error) {
+		reached, err := versionOf(ctx, w.Conn(), tenant, snapshot.Stream)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +46,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snapshot eventstore.Snapshot) 
 				Want: fmt.Sprintf("at most %d, the version of %q", reached, snapshot.Stream),
 			}, nil
 		}
-		_, err = w.conn.exec(ctx, upsertSnapshot, tenant, snapshot.Stream, snapshot.Type, int64(max(snapshot.Schema, 1)),
+		_, err = w.Conn().Exec(ctx, upsertSnapshot, tenant, snapshot.Stream, snapshot.Type, int64(max(snapshot.Schema, 1)),
 			int64(snapshot.Version), subjects, now.UnixMicro(), blob(snapshot.Data))
 		return nil, err
 	})
@@ -58,8 +59,8 @@ func (s *Store) LoadSnapshot(ctx context.Context, stream, snapshotType string) (
 	if err != nil {
 		return snapshot, false, err
 	}
-	err = s.read(ctx, func(c *conn) error {
-		found, err = first(ctx, c, func(row []driver.Value) error {
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		found, err = sqlitefile.First(ctx, c, func(row []driver.Value) error {
 			return scanSnapshot(row, &snapshot)
 		}, selectSnapshot, tenant, stream, snapshotType)
 		return err
@@ -77,8 +78,8 @@ func (s *Store) DeleteSnapshot(ctx context.Context, stream, snapshotType string)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, w *writer, _ time.Time) (verdict, err error) {
-		_, err = w.conn.exec(ctx, deleteSnapshot, tenant, stream, snapshotType)
+	return s.write(ctx, func(ctx context.Context, w *sqlitefile.Writer, _ time.Time) (verdict, err error) {
+		_, err = w.Conn().Exec(ctx, deleteSnapshot, tenant, stream, snapshotType)
 		return nil, err
 	})
 }
@@ -99,7 +100,7 @@ func scanSnapshot(row []driver.Value, snapshot *eventstore.Snapshot) error {
 	if text, ok := row[2].(string); ok {
 		row[2] = []byte(text)
 	}
-	if err := scan(row, &schema, &version, &subjects, &at, &snapshot.Data); err != nil {
+	if err := sqlitefile.Scan(row, &schema, &version, &subjects, &at, &snapshot.Data); err != nil {
 		return err
 	}
 	if subjects != nil {

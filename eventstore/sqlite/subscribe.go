@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/sqlitefile"
 )
 
 // Subscribe reads what stands after that position, and then what comes; see
@@ -43,11 +44,8 @@ func (s *Store) Subscribe(ctx context.Context, after eventstore.Position, f even
 func (s *Store) wait(ctx context.Context, news <-chan struct{}) error {
 	select {
 	case <-news:
-		if s.isClosed() {
-			return eventstore.ErrClosed
-		}
-		return nil
-	case <-s.closed:
+		return s.file.Enter(ctx)
+	case <-s.file.Closed():
 		return eventstore.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
@@ -61,7 +59,7 @@ func (s *Store) pause(ctx context.Context) error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-s.closed:
+	case <-s.file.Closed():
 		return eventstore.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
@@ -78,7 +76,7 @@ func (s *Store) poll() {
 	var last eventstore.Position
 	for {
 		select {
-		case <-s.closed:
+		case <-s.file.Closed():
 			return
 		case <-ticker.C:
 		}
@@ -86,7 +84,7 @@ func (s *Store) poll() {
 			continue
 		}
 		var now eventstore.Position
-		err := s.read(ctx, func(c *conn) (err error) {
+		err := s.file.Read(ctx, func(c *sqlitefile.Conn) (err error) {
 			now, err = headOf(ctx, c)
 			return err
 		})

@@ -55,7 +55,8 @@ var rules = []rule{
 	{pkg: "eventstore/memory", core: true, local: []string{"eventstore"}, modules: []string{uuid}},
 	{pkg: "eventstore/erasure", core: true, local: []string{"eventstore"}, modules: []string{uuid}},
 	{pkg: "eventstore/publish", local: []string{"eventstore"}, modules: []string{uuid, failsafe}},
-	{pkg: "eventstore/sqlite", local: []string{"eventstore"}, modules: []string{uuid, goose, sqlite}},
+	{pkg: "internal/sqlitefile", local: []string{"eventstore"}, modules: []string{goose, sqlite}},
+	{pkg: "eventstore/sqlite", local: []string{"eventstore", "internal/sqlitefile"}, modules: []string{uuid}},
 	{pkg: "eventstore/postgres", local: []string{"eventstore"}, modules: []string{uuid, goose, pgx}},
 	{
 		pkg: "aggregate", local: []string{"effect", "eventstore", "internal/fingerprint", "reducer", "store", "workflow"},

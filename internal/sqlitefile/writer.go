@@ -1,4 +1,4 @@
-package sqlite
+package sqlitefile
 
 import (
 	"context"
@@ -10,21 +10,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed57833328/rondo/eventstore"
 )
 
-// job is something to be written. Its caller waits for done.
-type job struct {
-	// run does the job's part in a transaction. A verdict is the job's own
+// Job is something to be written, by [File.Submit]. Its caller waits for Done.
+type Job struct {
+	// Run does the job's part in a transaction. A verdict is the job's own
 	// failure: it has written nothing, and what it was told does not concern
 	// others. After an err nothing is known of the transaction, and it is rolled
 	// back. It may be called again, in another transaction.
-	run func(w *writer, now time.Time) (verdict, err error)
-	// unsure turns the failure of a commit that may have happened into the job's
+	Run func(w *Writer, now time.Time) (verdict, err error)
+	// Unsure turns the failure of a commit that may have happened into the job's
 	// error. If it is nil the failure is that.
-	unsure func(error) error
-	bytes  int
+	Unsure func(error) error
+	// Bytes is about how much is written, 0 if that is little.
+	Bytes int
 
 	number uint64 // of the queue
 	state  atomic.Int32
@@ -34,41 +33,47 @@ type job struct {
 	done    chan struct{}
 }
 
+// Done is closed when it is known what became of a job that was submitted.
+func (j *Job) Done() <-chan struct{} { return j.done }
+
+// Verdict is what became of a job that is done: the verdict of Run or what failed.
+func (j *Job) Verdict() error { return j.verdict }
+
 const (
 	queued    = iota
 	taken     // the committer's: the caller waits for what becomes of it
 	withdrawn // the caller's: the committer passes over it
 )
 
-// withdraw takes back a job that is still queued.
-func (j *job) withdraw() bool { return j.state.CompareAndSwap(queued, withdrawn) }
+// Withdraw takes back a job that is still queued, and tells whether it was.
+func (j *Job) Withdraw() bool { return j.state.CompareAndSwap(queued, withdrawn) }
 
 // take makes the job the committer's, if it was not withdrawn.
-func (j *job) take() bool {
+func (j *Job) take() bool {
 	return j.state.CompareAndSwap(queued, taken) || j.state.Load() == taken
 }
 
-// maxBatchBytes bounds what is committed together, besides Config.MaxBatch. A
-// single append may have more.
+// maxBatchBytes bounds what is committed together, besides Options.MaxBatch. A
+// single job may have more.
 const maxBatchBytes = 16 << 20
 
 // queue has the jobs that wait to be committed.
 type queue struct {
 	mu     sync.Mutex
-	jobs   []*job
-	last   uint64 // number of the last job
-	busy   bool   // somebody commits
-	closed bool
+	jobs   []*Job
+	last   uint64        // number of the last job
+	busy   bool          // somebody commits
+	closed error         // why no more are taken
 	filled chan struct{} // has something when run should look
 }
 
 // add queues a job. If nobody commits and nothing waits, it makes the caller the
 // committer instead, for that job.
-func (q *queue) add(j *job, canCommit bool) (alone bool, err error) {
+func (q *queue) add(j *Job, canCommit bool) (alone bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return false, eventstore.ErrClosed
+	if q.closed != nil {
+		return false, q.closed
 	}
 	if canCommit && !q.busy && len(q.jobs) == 0 {
 		q.busy = true
@@ -86,15 +91,15 @@ func (q *queue) free() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy = false
-	if q.closed || len(q.jobs) > 0 {
+	if q.closed != nil || len(q.jobs) > 0 {
 		q.signal()
 	}
 }
 
-func (q *queue) close() {
+func (q *queue) close(reason error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.closed = reason
 	q.signal()
 }
 
@@ -112,7 +117,7 @@ func (q *queue) wait() bool {
 		q.mu.Lock()
 		q.dropWithdrawn()
 		free := !q.busy
-		waits, closed := len(q.jobs) > 0, q.closed
+		waits, closed := len(q.jobs) > 0, q.closed != nil
 		q.busy = q.busy || waits
 		q.mu.Unlock()
 		if free && (waits || closed) {
@@ -143,13 +148,13 @@ func (q *queue) waiting() (n int, last uint64) {
 }
 
 // next takes the jobs that have waited longest, as many as go together.
-func (q *queue) next(batch []*job, most int) []*job {
+func (q *queue) next(batch []*Job, most int) []*Job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.dropWithdrawn()
 	n, size := 0, 0
-	for n < len(q.jobs) && n < most && (n == 0 || size+q.jobs[n].bytes <= maxBatchBytes) {
-		size += q.jobs[n].bytes
+	for n < len(q.jobs) && n < most && (n == 0 || size+q.jobs[n].Bytes <= maxBatchBytes) {
+		size += q.jobs[n].Bytes
 		n++
 	}
 	batch = append(batch, q.jobs[:n]...)
@@ -159,39 +164,45 @@ func (q *queue) next(batch []*job, most int) []*job {
 	return batch
 }
 
-// writer is the committer. It has the store's one connection that writes, and
+// Writer is the committer. It has the store's one connection that writes, and
 // commits what the others want written; one goroutine at a time works for it.
 // That is run's, but a caller who finds nothing going on commits his job himself:
-// alone, an append is hardly more than its statements.
+// alone, a job is hardly more than its statements.
 //
 // The committer first takes SQLite's write lock, and then all jobs that wait.
 // While it waits for the lock, which another process may have, callers can still
 // withdraw them. So what is committed together is what came during the commit
 // before.
-type writer struct {
-	path    string
+type Writer struct {
+	name    Name
 	pool    *sql.DB // of one connection
 	queue   queue
 	timeout time.Duration
 	most    int
 	now     func() time.Time
-	// committed is called after each commit that wrote events.
+	// committed is called after each commit in which there was news.
 	committed func()
-	// appended is set by what appended events in the transaction.
-	appended atomic.Bool
+	news      atomic.Bool
 	// scrub is set by what must not be found in SQLite's log any more.
 	scrub    bool
 	scrubbed time.Time // when that was tried last
 
 	held    *sql.Conn // the connection, for database/sql
-	conn    *conn     // and for us
+	conn    *Conn     // and for us
 	wounded bool
-	batch   []*job
+	batch   []*Job
 	ended   chan struct{}
 }
 
+// Conn is the connection, in a transaction.
+func (w *Writer) Conn() *Conn { return w.conn }
+
+// Scrub asks that what the transaction deletes is not found in SQLite's log any
+// more.
+func (w *Writer) Scrub() { w.scrub = true }
+
 // connect makes sure that there is a sound connection.
-func (w *writer) connect(ctx context.Context) error {
+func (w *Writer) connect(ctx context.Context) error {
 	if w.held != nil && !w.wounded {
 		return nil
 	}
@@ -200,21 +211,21 @@ func (w *writer) connect(ctx context.Context) error {
 	}
 	held, err := w.pool.Conn(ctx)
 	if err != nil {
-		return wrap(w.path, err)
+		return w.name.wrap(err)
 	}
-	var c *conn
+	var c *Conn
 	if err := held.Raw(func(driverConn any) error {
-		c = driverConn.(*conn)
+		c = driverConn.(*Conn)
 		return nil
 	}); err != nil {
-		return errors.Join(wrap(w.path, err), held.Close())
+		return errors.Join(w.name.wrap(err), held.Close())
 	}
 	w.held, w.conn, w.wounded = held, c, false
 	return nil
 }
 
 // disconnect closes the connection.
-func (w *writer) disconnect() {
+func (w *Writer) disconnect() {
 	if w.held == nil {
 		return
 	}
@@ -225,7 +236,7 @@ func (w *writer) disconnect() {
 }
 
 // run commits until the queue is closed and empty.
-func (w *writer) run() {
+func (w *Writer) run() {
 	defer close(w.ended)
 	someoneWaits := func() bool { n, _ := w.queue.waiting(); return n > 0 }
 	for w.queue.wait() {
@@ -244,11 +255,11 @@ func (w *writer) run() {
 }
 
 // do commits a job on its caller's goroutine.
-func (w *writer) do(ctx context.Context, j *job) {
+func (w *Writer) do(ctx context.Context, j *Job) {
 	defer w.queue.free()
 	err := w.lock(func() bool { return ctx.Err() == nil })
 	if err == nil && ctx.Err() == nil {
-		w.together([]*job{j})
+		w.together([]*Job{j})
 		return
 	}
 	if err == nil {
@@ -265,7 +276,7 @@ func (w *writer) do(ctx context.Context, j *job) {
 // the lock is taken again. Without it, of many callers one would be committed
 // alone and all others together after it, in turns. Who is alone is not waited
 // for.
-func (w *writer) gather(committed int) {
+func (w *Writer) gather(committed int) {
 	const rounds = 4
 	waiting, _ := w.queue.waiting()
 	if committed+waiting <= 1 {
@@ -282,7 +293,7 @@ func (w *writer) gather(committed int) {
 }
 
 // lock begins a transaction that has SQLite's write lock.
-func (w *writer) lock(wanted func() bool) error {
+func (w *Writer) lock(wanted func() bool) error {
 	if err := w.connect(context.Background()); err != nil {
 		return err
 	}
@@ -319,7 +330,7 @@ func retryBusy(timeout time.Duration, wanted func() bool, do func() error) error
 }
 
 // refuse fails the jobs up to that number.
-func (w *writer) refuse(last uint64, err error) {
+func (w *Writer) refuse(last uint64, err error) {
 	w.queue.mu.Lock()
 	defer w.queue.mu.Unlock()
 	for _, j := range w.queue.jobs {
@@ -333,7 +344,7 @@ func (w *writer) refuse(last uint64, err error) {
 
 // commit does the jobs in the transaction that was begun, and commits them. What
 // cannot be done together is done one by one.
-func (w *writer) commit(batch []*job) {
+func (w *Writer) commit(batch []*Job) {
 	var err error
 	for _, j := range w.together(batch) {
 		if err == nil {
@@ -344,14 +355,14 @@ func (w *writer) commit(batch []*job) {
 			close(j.done)
 			continue
 		}
-		w.together([]*job{j})
+		w.together([]*Job{j})
 	}
 }
 
 // together does the jobs in the transaction that was begun, commits them, and
 // tells their callers. It returns those that must be done again alone, as the
 // transaction failed, which may have been another's fault.
-func (w *writer) together(batch []*job) (again []*job) {
+func (w *Writer) together(batch []*Job) (again []*Job) {
 	now := w.now()
 	mine := batch[:0:0]
 	var failure error
@@ -360,7 +371,7 @@ func (w *writer) together(batch []*job) (again []*job) {
 			continue
 		}
 		mine = append(mine, j)
-		verdict, err := j.run(w, now)
+		verdict, err := j.Run(w, now)
 		if j.verdict = verdict; err != nil {
 			failure = err
 			break
@@ -368,7 +379,7 @@ func (w *writer) together(batch []*job) (again []*job) {
 	}
 	if failure == nil {
 		if failure = w.conn.control("COMMIT"); failure == nil {
-			if w.appended.Swap(false) {
+			if w.news.Swap(false) {
 				w.committed()
 			}
 			w.clean()
@@ -403,22 +414,22 @@ func (w *writer) together(batch []*job) (again []*job) {
 
 // clean has SQLite begin its log anew after something was deleted for good. A
 // reader may be in the way, and then it is tried again after another commit.
-func (w *writer) clean() {
+func (w *Writer) clean() {
 	const again = time.Second
 	if !w.scrub || time.Since(w.scrubbed) < again {
 		return
 	}
 	w.scrubbed = time.Now()
 	blocked := int64(1)
-	_, err := first(context.Background(), w.conn, func(row []driver.Value) error {
-		return scan(row[:1], &blocked)
+	_, err := First(context.Background(), w.conn, func(row []driver.Value) error {
+		return Scan(row[:1], &blocked)
 	}, `PRAGMA wal_checkpoint(TRUNCATE)`)
 	w.scrub = err != nil || blocked != 0
 }
 
 // unsure tells the callers of a commit that failed and yet may have happened.
 // Whoever has a verdict wrote nothing, but it may rest on what others wrote.
-func (w *writer) unsure(batch []*job, failure error) (again []*job) {
+func (w *Writer) unsure(batch []*Job, failure error) (again []*Job) {
 	w.rollback(failure)
 	w.committed() // if it has happened, readers should look
 	for _, j := range batch {
@@ -426,8 +437,8 @@ func (w *writer) unsure(batch []*job, failure error) (again []*job) {
 		case j.verdict != nil && !j.aborted && len(batch) > 1:
 			again = append(again, j)
 			continue
-		case j.verdict == nil && j.unsure != nil:
-			j.verdict = j.unsure(failure)
+		case j.verdict == nil && j.Unsure != nil:
+			j.verdict = j.Unsure(failure)
 		case j.verdict == nil:
 			j.verdict = failure
 		}
@@ -438,15 +449,15 @@ func (w *writer) unsure(batch []*job, failure error) (again []*job) {
 
 // rollback ends a transaction that failed. SQLite may have rolled it back by
 // itself.
-func (w *writer) rollback(failure error) {
-	w.appended.Store(false)
+func (w *Writer) rollback(failure error) {
+	w.news.Store(false)
 	if err := w.conn.control("ROLLBACK"); err != nil && isWounded(err) || isWounded(failure) {
 		w.wounded = true
 	}
 }
 
 // close closes the connection, when run has ended.
-func (w *writer) close() error {
+func (w *Writer) close() error {
 	w.disconnect()
 	return w.pool.Close()
 }

@@ -1,4 +1,4 @@
-package sqlite
+package sqlitefile
 
 import (
 	"context"
@@ -36,7 +36,7 @@ type rawStmt interface {
 // connector opens the connections of a pool.
 type connector struct {
 	driver.Connector
-	path   string
+	name   Name
 	writer bool
 }
 
@@ -49,7 +49,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("connection of the driver is a %T, which cannot do all that is needed", opened), opened.Close())
 	}
-	conn := &conn{raw: raw, path: c.path, writer: c.writer, idle: map[string]rawStmt{}, controls: map[string]rawStmt{}}
+	conn := &Conn{raw: raw, name: c.name, writer: c.writer, idle: map[string]rawStmt{}, controls: map[string]rawStmt{}}
 	if c.writer {
 		if err := raw.RegisterAuthorizer(conn.authorize); err != nil {
 			return nil, errors.Join(err, raw.Close())
@@ -58,12 +58,12 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// conn is a connection to the file. To database/sql it is a driver's, and it adds
+// Conn is a connection to the file. To database/sql it is a driver's, and it adds
 // two things to that: statements stay prepared, and a transaction begun on a
 // writer is a savepoint in the one that the committer has begun.
-type conn struct {
+type Conn struct {
 	raw  rawConn
-	path string
+	name Name
 	// writer tells that this is a store's one connection that writes. Nothing
 	// interrupts what runs on it: SQLite would roll back all of the transaction,
 	// which is not the interrupted one's alone.
@@ -91,38 +91,41 @@ const savepointName = "rondo_tx"
 // errEndTx is for who ends a transaction that is not his.
 var errEndTx = errors.New("the transaction of an InTx is ended by InTx alone")
 
-// exec runs a statement that returns no rows.
-func (c *conn) exec(ctx context.Context, query string, args ...any) (driver.Result, error) {
+// Exec runs a statement that returns no rows. Arguments are of the types int64,
+// string, []byte and nil.
+func (c *Conn) Exec(ctx context.Context, query string, args ...any) (driver.Result, error) {
 	c.named = name(c.named[:0], args)
 	result, err := c.ExecContext(ctx, query, c.named)
 	clear(c.named)
-	return result, wrap(c.path, err)
+	return result, c.name.wrap(err)
 }
 
-func (c *conn) query(ctx context.Context, query string, args []any, row func([]driver.Value) (bool, error)) (err error) {
+// Query calls row for each row of what a statement returns, until that says that it
+// wants no more. The values are overwritten by the next.
+func (c *Conn) Query(ctx context.Context, query string, args []any, row func([]driver.Value) (bool, error)) (err error) {
 	ctx, err = c.scope(ctx)
 	if err != nil {
 		return err
 	}
 	if c.fault != nil {
 		if err := c.fault(query); err != nil {
-			return wrap(c.path, err)
+			return c.name.wrap(err)
 		}
 	}
 	stmt, err := c.take(ctx, query)
 	if err != nil {
-		return wrap(c.path, err)
+		return c.name.wrap(err)
 	}
 	defer c.put(query, stmt)
 	c.named = name(c.named[:0], args)
 	rows, err := stmt.QueryContext(ctx, c.named)
 	clear(c.named)
 	if err != nil {
-		return wrap(c.path, err)
+		return c.name.wrap(err)
 	}
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
-			err = wrap(c.path, closeErr)
+			err = c.name.wrap(closeErr)
 		}
 	}()
 	n := len(rows.Columns())
@@ -136,7 +139,7 @@ func (c *conn) query(ctx context.Context, query string, args []any, row func([]d
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return wrap(c.path, err)
+			return c.name.wrap(err)
 		}
 		if more, err := row(values); err != nil || !more {
 			return err
@@ -145,22 +148,22 @@ func (c *conn) query(ctx context.Context, query string, args []any, row func([]d
 }
 
 // control runs a statement that begins or ends a transaction or a savepoint.
-func (c *conn) control(query string) error {
+func (c *Conn) control(query string) error {
 	stmt := c.controls[query]
 	if stmt == nil {
 		var err error
 		if stmt, err = c.prepare(context.Background(), query); err != nil {
-			return wrap(c.path, err)
+			return c.name.wrap(err)
 		}
 		c.controls[query] = stmt
 	}
 	if c.fault != nil {
 		if err := c.fault(query); err != nil {
-			return wrap(c.path, err)
+			return c.name.wrap(err)
 		}
 	}
 	_, err := stmt.ExecContext(context.Background(), nil)
-	return wrap(c.path, err)
+	return c.name.wrap(err)
 }
 
 func name(named []driver.NamedValue, args []any) []driver.NamedValue {
@@ -171,7 +174,7 @@ func name(named []driver.NamedValue, args []any) []driver.NamedValue {
 }
 
 // scope is the context for a statement.
-func (c *conn) scope(ctx context.Context) (context.Context, error) {
+func (c *Conn) scope(ctx context.Context) (context.Context, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -181,7 +184,7 @@ func (c *conn) scope(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-func (c *conn) prepare(ctx context.Context, query string) (rawStmt, error) {
+func (c *Conn) prepare(ctx context.Context, query string) (rawStmt, error) {
 	prepared, err := c.raw.PrepareContext(ctx, query)
 	if err != nil {
 		if c.guarded.Load() && code(err) == lib.SQLITE_AUTH {
@@ -197,7 +200,7 @@ func (c *conn) prepare(ctx context.Context, query string) (rawStmt, error) {
 }
 
 // take returns a prepared statement that is the caller's until he puts it back.
-func (c *conn) take(ctx context.Context, query string) (rawStmt, error) {
+func (c *Conn) take(ctx context.Context, query string) (rawStmt, error) {
 	if stmt := c.idle[query]; stmt != nil {
 		delete(c.idle, query)
 		return stmt, nil
@@ -205,7 +208,7 @@ func (c *conn) take(ctx context.Context, query string) (rawStmt, error) {
 	return c.prepare(ctx, query)
 }
 
-func (c *conn) put(query string, stmt rawStmt) {
+func (c *Conn) put(query string, stmt rawStmt) {
 	old := c.idle[query] // it was prepared again while stmt was taken
 	if old == nil && len(c.idle) >= maxIdleStmts {
 		for other := range c.idle { // any makes room
@@ -222,7 +225,7 @@ func (c *conn) put(query string, stmt rawStmt) {
 
 // authorize keeps functions of InTx from ending the transaction, whatever they
 // write. SQLite asks it for each statement that is prepared.
-func (c *conn) authorize(action sqlite.AuthorizerActionCode, _, savepoint, _, _ string) sqlite.AuthorizerReturnCode {
+func (c *Conn) authorize(action sqlite.AuthorizerActionCode, _, savepoint, _, _ string) sqlite.AuthorizerReturnCode {
 	if c.guarded.Load() &&
 		(action == sqlite.AuthTransaction || action == sqlite.AuthSavepoint && strings.EqualFold(savepoint, savepointName)) {
 		return sqlite.AuthorizerDeny
@@ -233,12 +236,12 @@ func (c *conn) authorize(action sqlite.AuthorizerActionCode, _, savepoint, _, _ 
 // What follows is for database/sql.
 
 // Prepare prepares a statement.
-func (c *conn) Prepare(query string) (driver.Stmt, error) {
+func (c *Conn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
 // PrepareContext prepares a statement.
-func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	ctx, err := c.scope(ctx)
 	if err != nil {
 		return nil, err
@@ -251,7 +254,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 }
 
 // ExecContext runs a statement that returns no rows.
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	ctx, err := c.scope(ctx)
 	if err != nil {
 		return nil, err
@@ -271,7 +274,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext runs a statement that returns rows. The statement is put back
 // when they are closed.
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	ctx, err := c.scope(ctx)
 	if err != nil {
 		return nil, err
@@ -293,12 +296,12 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 // Begin begins a transaction.
-func (c *conn) Begin() (driver.Tx, error) {
+func (c *Conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
 // BeginTx begins a transaction: on a writer, a savepoint.
-func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+func (c *Conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	if !c.writer {
 		return c.raw.BeginTx(ctx, options)
 	}
@@ -309,16 +312,16 @@ func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx
 }
 
 // Ping does nothing: a file is there.
-func (c *conn) Ping(ctx context.Context) error { return ctx.Err() }
+func (c *Conn) Ping(ctx context.Context) error { return ctx.Err() }
 
 // ResetSession says whether the connection can be used again.
-func (c *conn) ResetSession(ctx context.Context) error { return c.raw.ResetSession(ctx) }
+func (c *Conn) ResetSession(ctx context.Context) error { return c.raw.ResetSession(ctx) }
 
 // IsValid says whether the connection can be used again.
-func (c *conn) IsValid() bool { return c.raw.IsValid() }
+func (c *Conn) IsValid() bool { return c.raw.IsValid() }
 
 // Close closes the connection and its statements.
-func (c *conn) Close() error {
+func (c *Conn) Close() error {
 	var errs []error
 	for _, stmts := range []map[string]rawStmt{c.idle, c.controls} {
 		for _, stmt := range stmts {
@@ -330,7 +333,7 @@ func (c *conn) Close() error {
 }
 
 // savepoint is a transaction on a writer.
-type savepoint struct{ conn *conn }
+type savepoint struct{ conn *Conn }
 
 // Commit keeps what was done since the savepoint, for the committer to commit.
 // While a function of InTx runs it is refused, and all is undone.
@@ -353,7 +356,7 @@ func (s savepoint) Rollback() error {
 // stmt is a statement that a user has prepared.
 type stmt struct {
 	rawStmt
-	conn *conn
+	conn *Conn
 }
 
 // ExecContext runs the statement.
@@ -387,7 +390,7 @@ type rawRows interface {
 // rows puts its statement back when it is closed.
 type rows struct {
 	rawRows
-	conn  *conn
+	conn  *Conn
 	query string
 	stmt  rawStmt
 }
