@@ -36,7 +36,7 @@ func Open(ctx context.Context, path string, config Config) (*Store, error) {
 	s.file, err = sqlitefile.Open(ctx, "event store", path, "eventstore/memory", sqlitefile.Options{
 		Schema: sqlitefile.Schema{
 			Migrations: steps, Version: knownVersion, VersionTable: "rondo_schema_version",
-			Tables: "rondo_*", Others: "rondo_saga_*",
+			Tables: "rondo_*", Others: "rondo_saga*",
 		},
 		Closed:      eventstore.ErrClosed,
 		Normal:      s.config.Durability == Normal,

@@ -65,6 +65,7 @@ var rules = []rule{
 	{pkg: "command", local: []string{"aggregate", "effect", "eventstore", "reducer"}, modules: []string{uuid, failsafe}},
 	{pkg: "saga", local: []string{"effect", "eventstore", "internal/tree", "reducer", "store"}, modules: []string{uuid}},
 	{pkg: "saga/memory", local: []string{"eventstore", "saga"}},
+	{pkg: "saga/sqlite", local: []string{"effect", "eventstore", "internal/sqlitefile", "saga"}, modules: []string{uuid}},
 	{pkg: "saga/postgres", local: []string{"effect", "eventstore", "saga"}, modules: []string{uuid, goose, pgx}},
 	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, anyModule: true},
 }

@@ -1,0 +1,2 @@
+// Package sqlite is a home for sagas.
+package sqlite
