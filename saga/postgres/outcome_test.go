@@ -1,0 +1,205 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/eventstore/postgres/postgrestest"
+	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/saga/postgres"
+)
+
+// change is the decision that makes a saga's record one of that sequence.
+func change(id saga.ID, sequence int64) saga.Change {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	return saga.Change{
+		Record: saga.Record{ID: id, Sequence: sequence, Commit: uuid.New(), Status: saga.Running, Started: at, Updated: at, Schema: 1, State: []byte(`{}`)},
+		Entry:  saga.Entry{Sequence: sequence, At: at, Kind: "signal", Data: []byte(`{}`)},
+	}
+}
+
+// A session is ended, or killed, in the midst of a commit. What became of it is
+// found by Record.Commit.
+func TestBackendDiesDuringCommit(t *testing.T) {
+	t.Parallel()
+	const (
+		// Waits for a lock, before anything is committed.
+		locked = `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'`
+		// Waits for a standby that there is not: it is committed on this server.
+		replicating = `SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event = 'SyncRep'`
+	)
+	for name, c := range map[string]struct {
+		waiting  string
+		killed   bool
+		happened bool
+	}{
+		"ended before it":  {locked, false, false},
+		"killed before it": {locked, true, false},
+		"ended after it":   {replicating, false, true},
+		"killed after it":  {replicating, true, true},
+	} {
+		for how, changes := range map[string][]saga.Change{
+			"one":  {change(Reservation.ID("a"), 1)},
+			"many": {change(Reservation.ID("a"), 1), change(Reservation.ID("b"), 1)},
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				server := postgrestest.Start(t, postgrestest.Config{})
+				db := server.NewDatabase(t)
+				s := open(t, db.URL)
+				admin := db.Pool(t)
+				release := func() {}
+				if c.waiting == locked {
+					tx, err := admin.Begin(t.Context())
+					require.NoError(t, err)
+					_, err = tx.Exec(t.Context(), `LOCK TABLE rondo.saga_history IN EXCLUSIVE MODE`)
+					require.NoError(t, err)
+					release = func() { _ = tx.Rollback(context.Background()) } //nolint:usetesting // a session that was killed cannot
+				} else {
+					db.Exec(t, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
+					db.Exec(t, `SELECT pg_reload_conf()`)
+					require.Eventually(t, func() bool {
+						var set string
+						return admin.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&set) == nil && set == "nobody"
+					}, waitAtMost, pollEvery)
+					release = func() {
+						db.Exec(t, `ALTER SYSTEM RESET synchronous_standby_names`)
+						db.Exec(t, `SELECT pg_reload_conf()`)
+					}
+				}
+				failed := make(chan error)
+				go func() {
+					_, err := s.Commit(t.Context(), changes)
+					failed <- err
+				}()
+				var pid uint32
+				require.Eventually(t, func() bool {
+					return admin.QueryRow(t.Context(), c.waiting, db.Name).Scan(&pid) == nil
+				}, waitAtMost, pollEvery)
+				if c.killed {
+					server.KillBackend(t, pid)
+				} else {
+					db.Exec(t, `SELECT pg_terminate_backend($1)`, pid)
+				}
+				err := <-failed
+				var e *postgres.Error
+				require.ErrorAs(t, err, &e)
+				require.True(t, eventstore.Retryable(err), err)
+				require.Eventually(t, func() bool { return admin.Ping(t.Context()) == nil }, waitAtMost, pollEvery, "it recovers")
+				release()
+
+				for i := range changes {
+					r := &changes[i].Record
+					var found saga.Record
+					var there bool
+					require.Eventually(t, func() bool {
+						found, there, err = s.Load(t.Context(), r.ID)
+						return err == nil
+					}, waitAtMost, pollEvery)
+					require.Equal(t, c.happened, there)
+					if there {
+						require.Equal(t, r.Commit, found.Commit)
+					}
+				}
+				want := saga.Committed
+				if c.happened {
+					want = saga.Conflict
+				}
+				verdicts, err := s.Commit(t.Context(), changes)
+				require.NoError(t, err)
+				for _, v := range verdicts {
+					require.Equal(t, want, v)
+				}
+			})
+		}
+	}
+}
+
+// record notes what was done for whom, outside of the database.
+type record struct {
+	mu   sync.Mutex
+	keys map[string]map[string]int // by saga and request
+}
+
+func (r *record) act(ctx context.Context, request string) error {
+	key := saga.EffectID(ctx)
+	parts := strings.Split(key, "/")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := parts[1] + " " + request
+	if r.keys[of] == nil {
+		r.keys[of] = map[string]int{}
+	}
+	r.keys[of][key]++
+	return nil
+}
+
+// The server is restarted, in order and by a crash, while a worker goes on with
+// what another has left behind. Each saga comes to its end, and each decision was
+// made once.
+func TestRestartDuringRecovery(t *testing.T) {
+	t.Parallel()
+	const sagas = 200
+	server := postgrestest.Start(t, postgrestest.Config{})
+	db := server.NewDatabase(t)
+	home := open(t, db.URL)
+	world := &record{keys: map[string]map[string]int{}}
+	hangs := func(ctx context.Context, _ string) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	first, kill := run(t, home, saga.Config{Worker: "a", Handlers: handlers(hangs)})
+	for i := range sagas {
+		_, err := first.Start(t.Context(), Reservation.ID(fmt.Sprint(i)), Reserve{Quantity: 2})
+		require.NoError(t, err)
+	}
+	kill()
+
+	reached := make(chan int, 3*sagas)
+	n := 0
+	act := func(ctx context.Context, request string) error {
+		err := world.act(ctx, request)
+		world.mu.Lock()
+		n++
+		reached <- n
+		world.mu.Unlock()
+		return err
+	}
+	_, _ = run(t, home, saga.Config{Worker: "b", Handlers: handlers(act)})
+	for _, disturb := range []struct {
+		at int
+		do func()
+	}{
+		{20, func() { server.Restart(t, postgrestest.Fast) }},
+		{150, func() { server.Restart(t, postgrestest.Immediate) }},
+		{300, func() { db.EndSessions(t) }},
+	} {
+		for <-reached < disturb.at {
+		}
+		disturb.do()
+	}
+	for i := range sagas {
+		id := Reservation.ID(fmt.Sprint(i))
+		var r saga.Record
+		require.Eventually(t, func() bool {
+			var err error
+			r, _, err = home.Load(t.Context(), id)
+			return err == nil && r.Status.Ended()
+		}, 2*waitAtMost, pollEvery)
+		require.Equal(t, saga.Completed, r.Status, r.Reason)
+		history, err := home.History(t.Context(), id, 0, 100)
+		require.NoError(t, err)
+		require.Len(t, history, 4, "a start and three replies: each decided once")
+		for _, request := range []string{"hold", "charge", "confirm"} {
+			require.Len(t, world.keys[fmt.Sprint(i)+" "+request], 1, "%s under one key", request)
+		}
+	}
+}
