@@ -83,7 +83,7 @@ func (r *Runner) perform(ctx context.Context, q perform) (result, error) {
 	if q.ID.Tenant != "" {
 		ctx = eventstore.WithTenant(ctx, q.ID.Tenant)
 	}
-	h := &handlerContext{Context: ctx, perform: &q, id: effectID(q.ID, q.Attempt.Effect)}
+	h := &handlerContext{Context: ctx, perform: &q, kind: k, id: effectID(q.ID, q.Attempt.Effect)}
 	began := r.runtime.Now()
 	request, value, err := t.perform(h, r.handlers[t.goType], q.Data)
 	if l.end() && err != nil && !IsRejected(err) {
@@ -150,6 +150,7 @@ type handlerContext struct {
 	context.Context //nolint:containedctx // it is one
 
 	perform *perform
+	kind    *kind
 	id      string
 }
 
@@ -159,6 +160,8 @@ func (c *handlerContext) Value(key any) any {
 		return c.id
 	case attemptKey:
 		return c.perform.Attempt.N
+	case kindKey:
+		return c.kind
 	}
 	if key == reducer.MetaKey() {
 		return c.meta

@@ -86,6 +86,7 @@ func Error(code string, err error) ErrorType { return ErrorType{code, err} }
 type (
 	effectIDKey struct{}
 	attemptKey  struct{}
+	kindKey     struct{}
 )
 
 // EffectID is the idempotency key of the effect that a handler's context belongs
@@ -104,11 +105,26 @@ func Attempt(ctx context.Context) int {
 	return n
 }
 
+// Failure is err as the saga's record keeps it whose effect a handler's context
+// belongs to: with the name that it is registered under. A handler that keeps its
+// verdicts, to answer a repetition with, keeps this, and returns it. Outside of a
+// handler nothing has a name. It is nil if err is.
+func Failure(ctx context.Context, err error) *EffectError {
+	if err == nil {
+		return nil
+	}
+	k, ok := ctx.Value(kindKey{}).(*kind)
+	if !ok {
+		k = &kind{}
+	}
+	return k.failure(err)
+}
+
 // failure is err as a record keeps it.
 func (k *kind) failure(err error) *EffectError {
 	var kept *EffectError
 	if errors.As(err, &kept) {
-		return kept
+		return k.restore(kept)
 	}
 	e := &EffectError{Message: err.Error(), Rejected: IsRejected(err)}
 	e.Final = !effect.Retryable(err) && !errors.Is(err, context.Canceled)
