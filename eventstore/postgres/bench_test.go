@@ -121,6 +121,8 @@ func BenchmarkAppend(b *testing.B) {
 		config postgrestest.Config
 	}{
 		{"sync", postgrestest.Config{Durable: true}},
+		// A disk that takes a millisecond longer, as those over a network do.
+		{"slow", postgrestest.Config{Durable: true, Settings: map[string]string{"commit_delay": "1000", "commit_siblings": "0"}}},
 		{"async", postgrestest.Config{Durable: true, Settings: map[string]string{"synchronous_commit": "off"}}},
 	} {
 		b.Run(server.name, func(b *testing.B) {
