@@ -102,6 +102,7 @@ CREATE TABLE rondo_saga_effects (
     saga    TEXT    NOT NULL,               -- type/key, and with a tenant tenant:type/key
     effect  TEXT    NOT NULL,               -- sequence/index, with /undo of an undo
     at      INTEGER NOT NULL,
+    undone  INTEGER NOT NULL,               -- 1 if what comes later is refused
     outcome TEXT,                           -- JSON
     PRIMARY KEY (saga, effect)
 ) STRICT, WITHOUT ROWID;
