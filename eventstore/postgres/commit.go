@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/pghome"
 )
 
 const (
@@ -135,7 +136,7 @@ func lostRace(err error) bool {
 	if errors.As(err, new(*unknownError)) || !errors.As(err, &refused) {
 		return false
 	}
-	return refused.Code == codeUniqueViolation || refused.Code == codeSerialization || refused.Code == codeDeadlock
+	return refused.Code == pghome.UniqueViolation || refused.Code == pghome.Serialization || refused.Code == pghome.Deadlock
 }
 
 // isRefusal tells that the server has refused the statement, for what was in it,

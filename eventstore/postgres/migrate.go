@@ -2,18 +2,14 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
+
+	"github.com/seed57833328/rondo/internal/pghome"
 )
 
 //go:embed migrations/*.sql
@@ -29,12 +25,9 @@ var Migrations = sync.OnceValue(func() fs.FS {
 	return files
 })
 
-// versionTable is where goose keeps which migrations were run.
-const versionTable = "rondo.schema_version"
-
-// migrationLock is the key of the advisory lock that is held while migrating:
-// "rondomig" in ASCII.
-const migrationLock = 0x726f6e646f6d6967
+func schema() pghome.Schema {
+	return pghome.Schema{Files: Migrations(), Versions: "rondo.schema_version"}
+}
 
 // SchemaVersionError is returned for a database whose schema is not the one that
 // this program knows.
@@ -60,96 +53,30 @@ func (e *SchemaVersionError) Error() string {
 // others wait. A schema that is newer is a *[SchemaVersionError]. The role needs
 // the right to create a schema, and will own it.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (version int64, err error) {
-	db := stdlib.OpenDBFromPool(pool)
-	defer func() {
-		// A cancelled context leaves nothing to close.
-		if closeErr := db.Close(); err == nil && closeErr != nil {
-			err = fmt.Errorf("migrate: %w", closeErr)
-		}
-	}()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, Migrations(),
-		goose.WithTableName(versionTable), goose.WithSessionLocker(migrationLocker{}), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
-	}
-	want := latestVersion()
-	found, err := schemaVersion(ctx, pool)
-	if err != nil {
+	s := schema()
+	want := s.Latest()
+	found, err := s.Version(ctx, pool)
+	switch {
+	case err != nil:
 		return 0, explain("migrate", err)
-	}
-	if found > want {
+	case found > want:
 		return found, &SchemaVersionError{Found: found, Want: want}
-	}
-	if found == want {
+	case found == want:
 		return found, nil
 	}
-	if err := createSchema(ctx, pool); err != nil {
-		return found, explain("migrate", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
+	if err := s.Up(ctx, pool); err != nil {
 		return found, explain("migrate", err)
 	}
 	return want, nil
 }
 
-// createSchema makes the schema, in which goose has its table.
-func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	var pipeline pgx.Batch
-	pipeline.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(migrationLock))
-	pipeline.Queue(`DO $$ BEGIN
-		IF to_regnamespace('rondo') IS NULL THEN
-			CREATE SCHEMA rondo;
-		END IF;
-	END $$`)
-	return pool.SendBatch(ctx, &pipeline).Close()
-}
-
-// migrationLocker makes processes that migrate wait for one another.
-type migrationLocker struct{}
-
-func (migrationLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock))
-	return err
-}
-
-func (migrationLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, int64(migrationLock))
-	return err
-}
-
-// latestVersion is that of the last migration file.
-var latestVersion = sync.OnceValue(func() int64 {
-	files, err := fs.ReadDir(Migrations(), ".")
-	if err != nil || len(files) == 0 {
-		panic("no migrations in the program")
-	}
-	latest, err := goose.NumericComponent(files[len(files)-1].Name())
-	if err != nil {
-		panic(err)
-	}
-	return latest
-})
-
-// schemaVersion is that of the database, 0 if it was never migrated.
-func schemaVersion(ctx context.Context, db interface {
-	QueryRow(context.Context, string, ...any) pgx.Row
-},
-) (int64, error) {
-	var version int64
-	err := db.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+versionTable+` WHERE is_applied`).Scan(&version)
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && (refused.Code == codeUndefinedTable || refused.Code == codeInvalidSchema) {
-		return 0, nil
-	}
-	return version, err
-}
-
 func checkSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	found, err := schemaVersion(ctx, pool)
+	s := schema()
+	found, err := s.Version(ctx, pool)
 	if err != nil {
 		return explain("open event store", err)
 	}
-	if want := latestVersion(); found != want {
+	if want := s.Latest(); found != want {
 		return &SchemaVersionError{Found: found, Want: want}
 	}
 	return nil

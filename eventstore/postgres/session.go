@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/pghome"
 )
 
 const setTenantSQL = `SELECT set_config('rondo.tenant', $1, true)`
@@ -28,7 +29,7 @@ func (s *Store) as(ctx context.Context, doing, tenant string, queue func(*pgx.Ba
 		queue(&pipeline)
 		err := s.send(ctx, doing, &pipeline)
 		var e *Error
-		if collided == maxCollisions || !errors.As(err, &e) || e.Code != codeSerialization && e.Code != codeDeadlock {
+		if collided == maxCollisions || !errors.As(err, &e) || e.Code != pghome.Serialization && e.Code != pghome.Deadlock {
 			return err
 		}
 		if err := pause(ctx, rand.N(raceBackoff)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/pghome"
 )
 
 // InTx runs a function in a transaction and commits it: whatever other tables the
@@ -147,7 +148,7 @@ func appendShared(ctx context.Context, tx pgx.Tx, r *request, careful bool) (ver
 
 func isUniqueViolation(err error) bool {
 	var refused *pgconn.PgError
-	return errors.As(err, &refused) && refused.Code == codeUniqueViolation
+	return errors.As(err, &refused) && refused.Code == pghome.UniqueViolation
 }
 
 func loadClaimTx(ctx context.Context, tx pgx.Tx, tenant, key string) (c eventstore.Claim, found bool, err error) {
@@ -180,7 +181,7 @@ func (s *Store) lostTx(ctx context.Context, r *request, err error) error {
 			return &eventstore.ConflictError{Stream: w.Stream, Expected: w.Expected, Actual: eventstore.Version(actual)}
 		}
 	}
-	return &Error{Doing: "append", Reason: "the transaction does not see what it collides with", Code: codeUniqueViolation, Err: err, retryable: true}
+	return &Error{Doing: "append", Reason: "the transaction does not see what it collides with", Code: pghome.UniqueViolation, Err: err, retryable: true}
 }
 
 // SaveCheckpointTx is SaveCheckpoint in a transaction of the caller's: what a

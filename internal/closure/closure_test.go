@@ -57,7 +57,8 @@ var rules = []rule{
 	{pkg: "eventstore/publish", local: []string{"eventstore"}, modules: []string{uuid, failsafe}},
 	{pkg: "internal/sqlitefile", local: []string{"eventstore"}, modules: []string{goose, sqlite}},
 	{pkg: "eventstore/sqlite", local: []string{"eventstore", "internal/sqlitefile"}, modules: []string{uuid}},
-	{pkg: "eventstore/postgres", local: []string{"eventstore"}, modules: []string{uuid, goose, pgx}},
+	{pkg: "internal/pghome", modules: []string{goose, pgx}},
+	{pkg: "eventstore/postgres", local: []string{"eventstore", "internal/pghome"}, modules: []string{uuid, pgx}},
 	{
 		pkg: "aggregate", local: []string{"effect", "eventstore", "internal/fingerprint", "reducer", "store", "workflow"},
 		modules: []string{uuid, clone},
@@ -66,7 +67,7 @@ var rules = []rule{
 	{pkg: "saga", local: []string{"effect", "eventstore", "internal/tree", "reducer", "store"}, modules: []string{uuid}},
 	{pkg: "saga/memory", local: []string{"eventstore", "saga"}},
 	{pkg: "saga/sqlite", local: []string{"effect", "eventstore", "internal/sqlitefile", "saga"}, modules: []string{uuid}},
-	{pkg: "saga/postgres", local: []string{"effect", "eventstore", "saga"}, modules: []string{uuid, goose, pgx}},
+	{pkg: "saga/postgres", local: []string{"effect", "eventstore", "internal/pghome", "saga"}, modules: []string{uuid, pgx}},
 	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, anyModule: true},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/seed57833328/rondo/internal/pghome"
 	"github.com/seed57833328/rondo/saga"
 )
 
@@ -169,7 +170,7 @@ func (s *Store) do(ctx context.Context, doing string, f func(*pgxpool.Conn) erro
 		}
 		err = explain(doing, err)
 		var e *Error
-		if collided == maxCollisions || !errors.As(err, &e) || e.Code != codeSerialization && e.Code != codeDeadlock {
+		if collided == maxCollisions || !errors.As(err, &e) || e.Code != pghome.Serialization && e.Code != pghome.Deadlock {
 			return s.ended(ctx, err)
 		}
 		if err := pause(ctx, rand.N(collisionPause)); err != nil {
