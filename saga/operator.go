@@ -331,9 +331,10 @@ func (o *Operator) intervene(ctx context.Context, what string, id ID, by By, cha
 			continue
 		}
 		done.Done, done.After.Commit = true, c.Record.Commit
-		// Who owns the saga is told. If the message is lost, the next sweep finds
-		// what there is to do.
-		_ = o.store.Post(ctx, Message{To: id, ID: "wake", Kind: WakeMessage, At: now})
+		// Who owns the saga is told, of each change: another of the same id that it
+		// has read would stand for this one. If the message is lost, the next sweep
+		// finds what there is to do.
+		_ = o.store.Post(ctx, Message{To: id, ID: "wake/" + c.Record.Commit.String(), Kind: WakeMessage, At: now})
 		return done, nil
 	}
 	return fail(errors.New("the saga decides all the time: pause it first"))

@@ -18,6 +18,10 @@ type link struct {
 	broken bool
 	n      int                           // commits so far
 	fault  func(n int, after bool) error // nil is none
+
+	// loaded is called after each Load, discards before each Discard; nil is not.
+	// They are set before there is anything to load.
+	loaded, discards func()
 }
 
 var errLink = errors.New("connection lost")
@@ -41,7 +45,17 @@ func (l *link) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) 
 	if err := l.ok(); err != nil {
 		return saga.Record{}, false, err
 	}
+	if l.loaded != nil {
+		defer l.loaded()
+	}
 	return l.Store.Load(ctx, id)
+}
+
+func (l *link) Discard(ctx context.Context, positions []int64) error {
+	if l.discards != nil {
+		l.discards()
+	}
+	return l.Store.Discard(ctx, positions)
 }
 
 func (l *link) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func RunSagas(t *testing.T, home Home) {
 		{"another worker takes over", takeoverTest},
 		{"a zombie is fenced", zombieTest},
 		{"two operators at once", operatorsTest},
+		{"an operator while another is taken note of", noteTest},
 		{"chaos", chaosTest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -62,6 +64,14 @@ type process struct {
 // start starts a process that runs sagas. It is shut down when the test ends.
 func (f *fleet) start(worker string) *process {
 	f.Helper()
+	p := f.prepare(worker)
+	p.run()
+	return p
+}
+
+// prepare makes a process that is to be run.
+func (f *fleet) prepare(worker string) *process {
+	f.Helper()
 	s := f.store
 	if f.home.Share != nil {
 		s = f.home.Share(f.T, s)
@@ -74,6 +84,10 @@ func (f *fleet) start(worker string) *process {
 		Poll: 10 * time.Millisecond, Sweep: time.Second, Resident: 200 * time.Millisecond, StuckAfter: 100,
 	}, trips)
 	require.NoError(f, err)
+	return p
+}
+
+func (p *process) run() {
 	ctx, kill := context.WithCancel(context.Background())
 	p.kill = kill
 	ended := p.ended
@@ -81,8 +95,7 @@ func (f *fleet) start(worker string) *process {
 		defer close(ended)
 		_ = p.runner.Run(ctx) // what it ends with says nothing here
 	}()
-	f.Cleanup(p.close)
-	return p
+	p.fleet.Cleanup(p.close)
 }
 
 func (p *process) close() {
@@ -403,6 +416,44 @@ func operatorsTest(f *fleet) {
 		}
 	}
 	require.Equal(f, 1, won)
+	require.NoError(f, p.runner.Cancel(f.Context(), id, "enough"))
+	require.Equal(f, saga.Compensated, f.ended(id).Status)
+}
+
+// noteTest has an operator change a saga that its worker has just read again, as
+// another had changed it, while the message of that is still there.
+func noteTest(f *fleet) {
+	f.world.before = func(_ context.Context, request, key string) error {
+		if request == "charge" {
+			return f.world.refuse(key)
+		}
+		return nil
+	}
+	id := trips.ID("ann")
+	by := saga.By{Actor: "operator", Reason: "a test"}
+	operator := saga.NewOperator(f.store)
+	read, resumed := make(chan struct{}), make(chan error, 1)
+	var first, once sync.Once
+	var pausing atomic.Bool
+	p := f.prepare("a")
+	p.link.loaded = func() {
+		if pausing.Load() {
+			first.Do(func() { close(read) })
+		}
+	}
+	p.link.discards = func() {
+		once.Do(func() {
+			<-read
+			_, err := operator.Resume(f.Context(), id, by)
+			resumed <- err
+		})
+	}
+	p.run()
+	p.book(id, book{Wait: time.Hour})
+	pausing.Store(true)
+	_, err := operator.Pause(f.Context(), id, by)
+	require.NoError(f, err)
+	require.NoError(f, <-resumed)
 	require.NoError(f, p.runner.Cancel(f.Context(), id, "enough"))
 	require.Equal(f, saga.Compensated, f.ended(id).Status)
 }
