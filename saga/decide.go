@@ -39,6 +39,10 @@ type input struct {
 	Meta   *meta  `json:"meta,omitempty"`
 	// Token tells apart the starts that other processes have asked for.
 	Token string `json:"token,omitempty"`
+	// Parent is whose child is started or cancelled.
+	Parent *origin `json:"parent,omitempty"`
+	// Child is what a child has come to, for which Effect was issued.
+	Child *childEnd `json:"child,omitempty"`
 
 	// What follows is of this process.
 	position int64  // in the inbox
@@ -55,6 +59,7 @@ const (
 	cancelInput inputKind = "cancel"
 	replyInput  inputKind = "reply"
 	timerInput  inputKind = "timer"
+	childInput  inputKind = "child"
 )
 
 // decision is what comes of an input.
@@ -143,14 +148,16 @@ func (d *decider) decide(h *head, in *input, now time.Time) decision {
 func (d *decider) refuses(h *head, in *input) (bool, error) {
 	r, w := &h.Record, &h.Work
 	switch {
+	case r.Sequence > 0 && in.remembered() && slices.Contains(w.Seen, in.Message):
+		return true, nil
+	case in.Parent != nil && !(in.Kind == startInput && in.parked):
+		return h.meets(in)
 	case in.Kind == startInput && !in.parked:
 		return r.Sequence > 0, errExists
 	case in.Kind == startInput:
 		return false, nil
 	case r.Sequence == 0:
 		return true, ErrNotFound
-	case in.Message != "" && !in.parked && slices.Contains(w.Seen, in.Message):
-		return true, nil
 	case in.Kind == signalInput:
 		return r.Status.Ended(), ErrEnded
 	case in.Kind == cancelInput:
@@ -165,6 +172,16 @@ func (d *decider) refuses(h *head, in *input) (bool, error) {
 		return false, nil
 	case in.Kind == timerInput:
 		return !h.works() || h.timer(in) < 0, nil
+	case in.Kind == childInput:
+		switch {
+		case r.Status == Terminated:
+			return true, ErrEnded
+		case h.hears(in):
+			return false, nil
+		case in.Child.Undo || in.Child.Again || in.Child.Status == Compensated:
+			return true, nil // that is known
+		}
+		return true, ErrNotPending
 	}
 	return !d.answers(h, in), ErrNotPending
 }
@@ -193,8 +210,13 @@ func (h *head) timer(in *input) int {
 	return slices.IndexFunc(h.Work.Timers, func(t timer) bool { return t.Key == in.Key && t.At.Equal(in.At) })
 }
 
+// remembered tells whether the input is known again by its message's id.
+func (in *input) remembered() bool {
+	return in.Message != "" && !in.parked
+}
+
 func (h *head) see(in *input) {
-	if in.Message != "" && !in.parked {
+	if in.remembered() {
 		h.Work.Seen = append(h.Work.Seen, in.Message)
 		h.Work.Seen = h.Work.Seen[max(0, len(h.Work.Seen)-maxSeen):]
 	}
@@ -203,10 +225,14 @@ func (h *head) see(in *input) {
 // take changes the head by the input.
 func (t *draft) take(in *input) {
 	r, w := &t.next.Record, &t.next.Work
+	if in.Parent != nil && (in.Kind == cancelInput || r.Sequence > 1 && !in.parked) {
+		t.fromParent(in)
+		return
+	}
 	switch in.Kind {
 	case startInput:
 		if !in.parked {
-			r.Status, r.Started, r.Schema, w.Meta = Running, t.now, t.decider.kind.schema, in.Meta
+			r.Status, r.Started, r.Schema, w.Meta, w.Parent = Running, t.now, t.decider.kind.schema, in.Meta, in.Parent
 		}
 		t.reduceNamed(in.Action)
 	case signalInput:
@@ -230,6 +256,8 @@ func (t *draft) take(in *input) {
 		default:
 			t.late(in)
 		}
+	case childInput:
+		t.childEnded(in)
 	}
 }
 
@@ -347,6 +375,9 @@ func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 		return
 	}
 	r := reply{value: in.Value, effectID: effectID(t.next.Record.ID, c.ID), late: late}
+	if in.Child != nil {
+		r.schema = in.Child.Schema
+	}
 	if in.Failure != nil {
 		r.failure = t.decider.kind.restore(in.Failure)
 	}
@@ -447,11 +478,14 @@ func (t *draft) apply(o op) error {
 
 func (t *draft) do(c *Command) error {
 	w := &t.next.Work
-	known := t.decider.kind.byRequest[reflect.TypeOf(c.Request)]
-	if known == nil {
-		return fmt.Errorf("Do: request %T is not one of Types.Requests of saga %q", c.Request, t.decider.kind.name)
+	known, err := t.decider.kind.wants(c.Request)
+	if err != nil {
+		return fmt.Errorf("Do: %w", err)
 	}
 	if c.Retry != nil {
+		if known.child != nil {
+			return fmt.Errorf("Do: Retry of %q: what a child saga has come to is final", known.name)
+		}
 		if err := c.Retry.validate("Do: RetryPolicy of " + known.name); err != nil {
 			return err
 		}
@@ -460,19 +494,23 @@ func (t *draft) do(c *Command) error {
 	if err != nil {
 		return err
 	}
-	id := callID(t.next.Record.Sequence, t.index)
+	request.ID = callID(t.next.Record.Sequence, t.index)
 	t.index++
+	undo := call{}
 	if c.Undo != nil {
-		undo, err := t.decider.kind.encodeRequest(c.Undo)
-		if err != nil {
+		if undo, err = t.decider.kind.encodeRequest(c.Undo); err != nil {
 			return fmt.Errorf("Do: Undo of %q: %w", known.name, err)
 		}
-		w.Undo = append(w.Undo, call{ID: id, Request: undo.Name, Data: undo.Data})
 	}
-	w.Pending = append(w.Pending, call{
-		ID: id, Request: request.Name, Data: request.Data, Key: c.Key, Timeout: c.Timeout, Retry: c.Retry,
-	})
-	t.told.Issued = append(t.told.Issued, id+" "+request.Name)
+	if undo.ID, undo.Cancels = request.ID, request.Child; undo.Request != "" || undo.Cancels != "" {
+		w.Undo = append(w.Undo, undo)
+	}
+	request.Key, request.Timeout, request.Retry = c.Key, c.Timeout, c.Retry
+	if request.Timeout == 0 && request.Child != "" {
+		request.Timeout = known.options.Timeout
+	}
+	w.Pending = append(w.Pending, request)
+	t.told.Issued = append(t.told.Issued, request.ID+" "+request.Request)
 	return nil
 }
 
@@ -556,10 +594,10 @@ func (d *decider) stick(h *head, in *input, failed *draft) decision {
 	t := &draft{decider: d, next: h.next(failed.now), kind: stuckKind, now: failed.now}
 	r, w := &t.next.Record, &t.next.Work
 	if r.Sequence == 1 {
-		r.Status, r.Started, r.Schema, w.Meta = Running, t.now, d.kind.schema, in.Meta
+		r.Status, r.Started, r.Schema, w.Meta, w.Parent = Running, t.now, d.kind.schema, in.Meta, in.Parent
 	}
 	t.next.see(in)
-	if in.Kind == replyInput { // how often it was tried stays known
+	if in.Kind == replyInput || in.Kind == childInput { // how often it was tried stays known
 		copyAttempts(w.Pending, failed.next.Work.Pending)
 		copyAttempts(w.Undo, failed.next.Work.Undo)
 	}
@@ -604,6 +642,7 @@ func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
 	if in.parked {
 		t.next.Work.Parked = nil
 	}
+	t.next.see(in)
 	t.next.seal(now)
 	return t.decision(why)
 }

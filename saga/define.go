@@ -46,11 +46,14 @@ func Action[T any](name string) ActionType {
 	}}
 }
 
-// RequestType is a type of requests with its name, made by [On] and [Request].
+// RequestType is a type of requests with its name, made by [On], [Request] and
+// [OnChild].
 type RequestType struct {
 	name    string
 	goType  reflect.Type
 	action  reflect.Type // nil of Request
+	child   *kind        // nil but of OnChild
+	problem error
 	options Command
 	// act makes the action that a reply becomes. The request may be there as a
 	// value already.
@@ -65,6 +68,7 @@ type reply struct {
 	failure  *EffectError
 	effectID string
 	late     bool
+	schema   int // of the value, if it is the state of a child
 }
 
 // On registers the request type Q under a name, with the function that makes an

@@ -75,6 +75,24 @@
 // comes later. After a Pivot nothing is undone; what is left is tried until it is
 // done.
 //
+// # Children
+//
+// A saga runs another and waits for its end: see [Definition.Child]. Parent and
+// child write to each other through the inbox, in the commits of their decisions:
+// so the child is started once, and its end reaches the parent whoever runs the
+// two, and whichever process ends in between.
+//
+//	fx.Do(Stays.Child(BookStay{Nights: 2}))                    // in the reducer
+//	saga.OnChild("stay", Stays, onStay)                        // in Types.Requests
+//
+// A parent that compensates cancels its children, the last first, and waits for
+// the end of each. A child that has completed keeps what undoes it, so that it can
+// be cancelled still; one that is past its pivot cannot. A parent that is stuck or
+// paused hears of the end when it goes on. One that was terminated leaves its
+// children alone; that their end is heard by nobody is told to [Hooks].Refused,
+// as it is when the parent was purged. A child must not be purged while its parent
+// may compensate: then the parent is Stuck.
+//
 // # Running
 //
 // [New] makes a [Runner] on a [Store]; [Runner.Run] makes the process a worker.

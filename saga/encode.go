@@ -140,6 +140,12 @@ func (j *jsonBuffer) meta(name string, m *meta) {
 	}
 }
 
+func (j *jsonBuffer) origin(o *origin) {
+	if o != nil {
+		j.otherField("parent", o)
+	}
+}
+
 func (j *jsonBuffer) call(c *call) {
 	j.open()
 	j.name("id")
@@ -156,6 +162,8 @@ func (j *jsonBuffer) call(c *call) {
 	}
 	j.stringField("error", c.Error)
 	j.boolField("later", c.Later)
+	j.stringField("child", c.Child)
+	j.stringField("cancels", c.Cancels)
 	j.close()
 }
 
@@ -186,6 +194,9 @@ func encodeWork(w *work) []byte {
 	j.boolField("ending", w.Ending)
 	j.stringField("trace", w.Trace)
 	j.meta("meta", w.Meta)
+	j.origin(w.Parent)
+	j.stringField("told", string(w.Told))
+	j.boolField("owes", w.Owes)
 	j.close()
 	return j.b
 }
@@ -209,6 +220,10 @@ func (j *jsonBuffer) input(in *input) {
 	j.stringField("actor", in.Actor)
 	j.meta("meta", in.Meta)
 	j.stringField("token", in.Token)
+	j.origin(in.Parent)
+	if in.Child != nil {
+		j.otherField("child", in.Child)
+	}
 	j.close()
 }
 

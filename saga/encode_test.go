@@ -43,17 +43,28 @@ func TestEncoding(t *testing.T) {
 			ID: text.Draw(t, "id"), Request: text.Draw(t, "request"), Data: raw.Draw(t, "data"), Key: text.Draw(t, "key"),
 			Attempts: number.Draw(t, "attempts"), Next: moment.Draw(t, "next"), Timeout: time.Duration(number.Draw(t, "timeout")),
 			Error: text.Draw(t, "error"), Later: rapid.Bool().Draw(t, "later"),
+			Child: text.Draw(t, "child"), Cancels: text.Draw(t, "cancels"),
 		}
 		if rapid.Bool().Draw(t, "retry") {
 			c.Retry = &RetryPolicy{Attempts: number.Draw(t, "attempts"), Jitter: -0.5}
 		}
 		return c
 	}), 0, 3)
+	parents := rapid.Custom(func(t *rapid.T) *origin {
+		if rapid.Bool().Draw(t, "none") {
+			return nil
+		}
+		return &origin{Type: text.Draw(t, "type"), Key: text.Draw(t, "key"), Effect: text.Draw(t, "effect")}
+	})
 	inputs := rapid.Custom(func(t *rapid.T) *input {
 		in := &input{
 			Kind: inputKind(text.Draw(t, "kind")), Action: action.Draw(t, "action"), Message: text.Draw(t, "message"), Effect: text.Draw(t, "effect"),
 			Value: raw.Draw(t, "value"), Later: rapid.Bool().Draw(t, "later"), Stale: rapid.Bool().Draw(t, "stale"), Key: text.Draw(t, "key"),
 			At: moment.Draw(t, "at"), Reason: text.Draw(t, "reason"), Actor: text.Draw(t, "actor"), Meta: sender.Draw(t, "meta"), Token: text.Draw(t, "token"),
+			Parent: parents.Draw(t, "parent"),
+		}
+		if rapid.Bool().Draw(t, "child") {
+			in.Child = &childEnd{Status: Status(text.Draw(t, "status")), Schema: number.Draw(t, "schema"), Undo: rapid.Bool().Draw(t, "undo")}
 		}
 		if rapid.Bool().Draw(t, "failure") {
 			in.Failure = &EffectError{Message: text.Draw(t, "message"), Code: text.Draw(t, "code"), Rejected: true}
@@ -73,6 +84,7 @@ func TestEncoding(t *testing.T) {
 			Seen: rapid.SliceOfN(text, 0, 3).Draw(t, "seen"),
 			Was:  Status(text.Draw(t, "was")), WasReason: text.Draw(t, "reason"), Pivoted: rapid.Bool().Draw(t, "pivoted"),
 			Ending: rapid.Bool().Draw(t, "ending"), Trace: text.Draw(t, "trace"), Meta: sender.Draw(t, "meta"),
+			Parent: parents.Draw(t, "parent"), Told: Status(text.Draw(t, "told")), Owes: rapid.Bool().Draw(t, "owes"),
 		}
 		if rapid.Bool().Draw(t, "parked") {
 			w.Parked = inputs.Draw(t, "parked input")

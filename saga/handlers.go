@@ -51,6 +51,9 @@ func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {
 	if !record.Due.IsZero() {
 		r.dueAt(record.Due)
 	}
+	if len(q.Change.Posts) > 0 {
+		r.posted()
+	}
 	return v, nil
 }
 

@@ -18,6 +18,8 @@ import (
 type head struct {
 	Record Record
 	Work   work
+
+	posts []Message // to be committed with it
 }
 
 // work is what a saga has to do besides its state.
@@ -44,6 +46,11 @@ type work struct {
 	// Trace is where a reducer panicked.
 	Trace string `json:"trace,omitempty"`
 	Meta  *meta  `json:"meta,omitempty"`
+	// Parent is whose child the saga is. Told is the end that it was told of last,
+	// Owes that it has cancelled the saga and waits for its end.
+	Parent *origin `json:"parent,omitempty"`
+	Told   Status  `json:"told,omitempty"`
+	Owes   bool    `json:"owes,omitempty"`
 }
 
 // call is a request that is pending, to be undone or given up.
@@ -55,14 +62,19 @@ type call struct {
 	Key     string          `json:"key,omitempty"`
 	// Attempts are those that have failed.
 	Attempts int `json:"attempts,omitempty"`
-	// Next is when the next may begin; zero is at once.
+	// Next is when the next may begin; zero is at once. Of a child that has begun
+	// it is until when it is waited for, zero without end.
 	Next    time.Time     `json:"next,omitzero"`
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Retry   *RetryPolicy  `json:"retry,omitempty"`
 	// Error is that of the last attempt.
 	Error string `json:"error,omitempty"`
-	// Later is that the handler has said so.
+	// Later is that the handler has said so, or that the child was told.
 	Later bool `json:"later,omitempty"`
+	// Child is the type of the child that is started, Cancels of the one that is
+	// cancelled before anything else is done.
+	Child   string `json:"child,omitempty"`
+	Cancels string `json:"cancels,omitempty"`
 }
 
 // timer is an action that is due.
@@ -101,6 +113,7 @@ func loaded(r Record) (*head, error) {
 func (h *head) next(now time.Time) *head {
 	n := new(head)
 	*n = *h
+	n.posts = nil
 	n.Record.Sequence++
 	n.Record.Updated = now
 	w := &n.Work
@@ -115,7 +128,10 @@ func (h *head) seal(now time.Time) {
 	r, w := &h.Record, &h.Work
 	switch {
 	case r.Status == Running && w.Ending:
-		w.Timers, w.Undo = nil, nil
+		w.Timers = nil
+		if w.Parent == nil || w.Pivoted { // a parent may want it undone
+			w.Undo = nil
+		}
 		if len(w.Pending) == 0 {
 			r.Status = Completed
 		}
@@ -125,8 +141,9 @@ func (h *head) seal(now time.Time) {
 	if r.Status.Ended() {
 		w.Timers = nil
 	}
-	h.find(now)
 	r.Reason = clean(r.Reason)
+	h.correspond(now)
+	h.find(now)
 	r.Work = encodeWork(w)
 }
 
@@ -150,6 +167,8 @@ func (h *head) find(now time.Time) {
 	begins := func(c *call, runs bool) {
 		r.Attempts = max(r.Attempts, c.Attempts)
 		switch {
+		case runs && w.timesOut(c):
+			due(c.Next)
 		case !runs || c.Later:
 		case c.Next.After(now):
 			due(c.Next)

@@ -22,6 +22,7 @@ type kind struct {
 	byAction  map[reflect.Type]*ActionType
 	requests  map[string]*RequestType
 	byRequest map[reflect.Type]*RequestType
+	children  map[string]*RequestType // by their type
 	errors    []ErrorType
 	problem   error
 
@@ -39,6 +40,7 @@ func newKind(name string, action reflect.Type, types Types) *kind {
 		byAction:  map[reflect.Type]*ActionType{},
 		requests:  map[string]*RequestType{},
 		byRequest: map[reflect.Type]*RequestType{},
+		children:  map[string]*RequestType{},
 		errors:    append(slices.Clone(types.Errors), builtinErrors...),
 	}
 	k.fault(CheckType("name", name))
@@ -86,12 +88,21 @@ func (k *kind) addAction(field string, t *ActionType) {
 
 func (k *kind) addRequest(field string, t *RequestType) {
 	switch {
-	case t.goType == nil:
-		k.fault(inputError(field, "empty", "one made by saga.On or saga.Request"))
+	case t.problem != nil:
+		k.fault(fmt.Errorf("%s: %q: %w", field, t.name, t.problem))
+		return
+	case t.goType == nil && t.child == nil:
+		k.fault(inputError(field, "empty", "one made by saga.On, saga.Request or saga.OnChild"))
 		return
 	case t.name == "" || k.requests[t.name] != nil:
 		k.fault(inputError(field, quote(t.name), "a name of its own"))
-	case k.byRequest[t.goType] != nil:
+	case t.child != nil && t.child.problem != nil:
+		k.fault(fmt.Errorf("%s: child saga %q: %w", field, t.child.name, t.child.problem))
+	case t.child != nil && k.children[t.child.name] != nil:
+		k.fault(fmt.Errorf("%s: child saga %q is registered twice, as %q and %q", field, t.child.name, k.children[t.child.name].name, t.name))
+	case t.child != nil && t.options.Retry != nil:
+		k.fault(fmt.Errorf("%s: Retry of %q: what a child saga has come to is final", field, t.name))
+	case t.goType != nil && k.byRequest[t.goType] != nil:
 		k.fault(fmt.Errorf("%s: %s is registered twice, as %q and %q", field, t.goType, k.byRequest[t.goType].name, t.name))
 	case t.action != nil && t.act == nil:
 		k.fault(fmt.Errorf("%s: the function of %q is nil", field, t.name))
@@ -105,7 +116,12 @@ func (k *kind) addRequest(field string, t *RequestType) {
 	if t.options.Retry != nil {
 		k.fault(t.options.Retry.validate(field + " RetryPolicy"))
 	}
-	k.requests[t.name], k.byRequest[t.goType] = t, t
+	k.requests[t.name] = t
+	if t.child != nil {
+		k.children[t.child.name] = t
+		return
+	}
+	k.byRequest[t.goType] = t
 }
 
 // named is a value with the name of its type.
@@ -138,16 +154,23 @@ func (k *kind) decodeAction(n *named) (any, error) {
 	return a, nil
 }
 
-func (k *kind) encodeRequest(q any) (*named, error) {
-	t := k.byRequest[reflect.TypeOf(q)]
-	if t == nil {
-		return nil, fmt.Errorf("request %T is not one of Types.Requests of saga %q", q, k.name)
-	}
-	data, err := json.Marshal(q)
+// encodeRequest is what a record keeps of a request.
+func (k *kind) encodeRequest(q any) (call, error) {
+	t, err := k.wants(q)
 	if err != nil {
-		return nil, fmt.Errorf("encode request %q: %w", t.name, err)
+		return call{}, err
 	}
-	return &named{t.name, data}, nil
+	c := call{Request: t.name}
+	if child, ok := q.(Child); ok {
+		c.Child = t.child.name
+		c.Data, err = t.encodeChild(child)
+	} else {
+		c.Data, err = json.Marshal(q)
+	}
+	if err != nil {
+		return call{}, fmt.Errorf("encode request %q: %w", t.name, err)
+	}
+	return c, nil
 }
 
 // upcast brings a state up to the present schema.
@@ -173,7 +196,7 @@ func (k *kind) upcast(state []byte, schema int) ([]byte, error) {
 func (k *kind) handlers(by map[reflect.Type]*tree.Handler) error {
 	var missing error
 	for _, name := range sortedKeys(k.requests) {
-		if t := k.requests[name]; by[t.goType] == nil {
+		if t := k.requests[name]; t.child == nil && by[t.goType] == nil {
 			missing = errors.Join(missing, fmt.Errorf("%w for %s (%q of saga %q)", effect.ErrNoHandler, t.goType, name, k.name))
 		}
 	}

@@ -201,6 +201,15 @@ func (x *run) recover(ctx context.Context, shards []Shard) error {
 	}
 }
 
+// shardsOf are all shards of a type.
+func shardsOf(name string) []Shard {
+	all := make([]Shard, Shards)
+	for i := range all {
+		all[i] = Shard{Type: name, Number: i}
+	}
+	return all
+}
+
 // strangers reports sagas that wait, whose types nobody knows.
 func (x *run) strangers(ctx context.Context) {
 	ctx, cancel := x.bound(ctx)
@@ -226,6 +235,22 @@ func (x *run) strangers(ctx context.Context) {
 		for i := range page {
 			if t := page[i].ID.Type; !known[t] {
 				known[t] = true // once is enough
+				x.config.Hooks.UnknownType(t)
+			}
+		}
+	}
+	for _, k := range x.kinds {
+		for _, t := range sortedKeys(k.children) {
+			if known[t] {
+				continue
+			}
+			known[t] = true
+			waiting, err := x.store.Inbox(ctx, shardsOf(t), 1)
+			if err != nil {
+				x.config.Hooks.StoreFailed("Inbox", err)
+				return
+			}
+			if len(waiting) > 0 {
 				x.config.Hooks.UnknownType(t)
 			}
 		}

@@ -332,6 +332,9 @@ func (t *turn) take() (*input, bool) {
 	}
 	if t.Head.works() && !t.Leaving {
 		now := t.env.Now()
+		if in := t.Head.timedOut(now); in != nil {
+			return in, true
+		}
 		first := -1
 		for i := range w.Timers {
 			if at := w.Timers[i].At; !at.After(now) && (first < 0 || at.Before(w.Timers[first].At)) {
@@ -366,7 +369,8 @@ func (t *turn) decide(in *input) {
 		}
 		return
 	}
-	c := &Change{Record: d.next.Record, Epoch: t.Epoch, Entry: d.entry}
+	c := &Change{Record: d.next.Record, Epoch: t.Epoch, Entry: d.entry, Posts: d.next.posts}
+	d.next.posts = nil
 	c.Record.Commit = commitID(c)
 	if in.position > 0 {
 		c.Consumed = []int64{in.position}
@@ -503,12 +507,12 @@ func (t *turn) begin() {
 	}
 	now := t.env.Now()
 	for i := range w.Pending {
-		if c := &w.Pending[i]; !c.Later && !c.Next.After(now) {
+		if c := &w.Pending[i]; !c.Later && c.Child == "" && !c.Next.After(now) {
 			t.perform(c, c.ID)
 		}
 	}
 	if n := len(w.Undo); n > 0 && t.Head.Record.Status == Compensating && !slices.ContainsFunc(t.Running, attempt.undoes) {
-		if c := &w.Undo[n-1]; !c.Next.After(now) {
+		if c := &w.Undo[n-1]; c.Child == "" && c.Cancels == "" && !c.Next.After(now) {
 			t.perform(c, c.ID+undoSuffix)
 		}
 	}

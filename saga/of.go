@@ -30,7 +30,8 @@ func (Of[A]) Send(a A) effect.Effect[A] { return effect.Of[A]{}.Send(a) }
 
 // Do has a request done once the decision is committed, at least once, with a
 // key that does not change: see [EffectID]. Its type is one of [Types].Requests,
-// where the function stands that makes an action of the result.
+// where the function stands that makes an action of the result. A saga that it
+// waits for is a request too: see [Definition.Child].
 func (Of[A]) Do(request any, opts ...Option) effect.Effect[A] {
 	c := Command{Request: request}
 	for _, o := range opts {

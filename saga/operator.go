@@ -237,7 +237,7 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 	if by.DryRun {
 		return result, nil
 	}
-	in.Message = "resolve/" + in.Effect
+	in.Message = resolveID + in.Effect
 	body, err := json.Marshal(&in)
 	if err == nil {
 		err = o.store.Post(ctx, Message{To: result.Before.ID, ID: in.Message, Kind: ReplyMessage, Body: body, At: Recordable(o.now())})
@@ -334,7 +334,7 @@ func (o *Operator) intervene(ctx context.Context, what string, id ID, by By, cha
 		// Who owns the saga is told, of each change: another of the same id that it
 		// has read would stand for this one. If the message is lost, the next sweep
 		// finds what there is to do.
-		_ = o.store.Post(ctx, Message{To: id, ID: "wake/" + c.Record.Commit.String(), Kind: WakeMessage, At: now})
+		_ = o.store.Post(ctx, Message{To: id, ID: wakeID + "/" + c.Record.Commit.String(), Kind: WakeMessage, At: now})
 		return done, nil
 	}
 	return fail(errors.New("the saga decides all the time: pause it first"))
@@ -346,7 +346,7 @@ func (o *Operator) change(what string, next *head, by By, now time.Time) Change 
 		Input:  &input{Kind: inputKind(what), Actor: by.Actor, Reason: by.Reason},
 		Status: r.Status, Reason: r.Reason, State: hashState(r.State),
 	}
-	c := Change{Record: *r, Entry: Entry{Sequence: r.Sequence, At: now, Kind: what, Data: encodeTold(&t)}}
+	c := Change{Record: *r, Entry: Entry{Sequence: r.Sequence, At: now, Kind: what, Data: encodeTold(&t)}, Posts: next.posts}
 	c.Record.Commit = commitID(&c)
 	return c
 }

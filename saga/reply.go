@@ -161,4 +161,6 @@ var builtinErrors = []ErrorType{
 	{"no-handler", effect.ErrNoHandler},
 	{"deadline", context.DeadlineExceeded},
 	{"cancelled", context.Canceled},
+	{"compensated", ErrCompensated},
+	{"terminated", ErrTerminated},
 }

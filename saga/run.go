@@ -280,6 +280,16 @@ func (b *bell) wait(ctx context.Context, d time.Duration) error {
 	return err
 }
 
+// posted tells that there may be messages for sagas of this process.
+func (r *Runner) posted() {
+	r.mu.Lock()
+	x := r.running
+	r.mu.Unlock()
+	if x != nil {
+		x.inboxBell.ring()
+	}
+}
+
 // dueAt tells that a saga of this process is due then.
 func (r *Runner) dueAt(at time.Time) {
 	if at.Sub(r.runtime.Now()) <= r.config.Resident {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,9 @@ func (r *Runner) Signal(ctx context.Context, id ID, messageID string, action any
 	if err == nil {
 		err = checkText("messageID", messageID, MaxMessageID)
 	}
+	if err == nil && strings.HasPrefix(messageID, reserved) {
+		err = inputError("messageID", quote(messageID), "one that does not begin with %q", reserved)
+	}
 	if err == nil {
 		err = r.send(ctx, id, SignalMessage, in)
 	}
@@ -150,7 +154,7 @@ func (r *Runner) Signal(ctx context.Context, id ID, messageID string, action any
 // Where another worker owns the saga the cancellation is kept in its inbox, and
 // may then find that it comes too late; see [Hooks].Refused.
 func (r *Runner) Cancel(ctx context.Context, id ID, reason string) error {
-	in := input{Kind: cancelInput, Message: "cancel", Reason: reason}
+	in := input{Kind: cancelInput, Message: cancelID, Reason: reason}
 	id, err := r.incoming(ctx, id, &in, nil)
 	if err == nil {
 		err = r.send(ctx, id, CancelMessage, in)
@@ -272,7 +276,7 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 		case r.owned.paused(id.Type):
 			return ErrPaused
 		case !posted:
-			if err := r.post(ctx, id, StartMessage, "start", in); err != nil {
+			if err := r.post(ctx, id, StartMessage, startID, in); err != nil {
 				return err
 			}
 			posted = true

@@ -20,6 +20,8 @@ type Snapshot struct {
 	// Parked tells what it is stuck at, Trace where a reducer panicked.
 	Parked string
 	Trace  string
+	// Parent is the saga whose child it is, zero if it is nobody's.
+	Parent ID
 }
 
 // Effect is something that is pending, or to be undone.
@@ -33,8 +35,10 @@ type Effect struct {
 	Error    string
 	// Next is when the next attempt may begin; zero is at once.
 	Next time.Time
-	// Later tells that its result comes by [Runner.Resolve].
+	// Later tells that its result comes by [Runner.Resolve], or from Child.
 	Later bool
+	// Child is the saga that it runs or cancels, zero if it is no child.
+	Child ID
 }
 
 // Timer is an action that is due.
@@ -48,17 +52,26 @@ type Timer struct {
 func snapshot(h *head) Snapshot {
 	w := &h.Work
 	s := Snapshot{Record: h.Record, Pivoted: w.Pivoted || w.Ending, Was: w.Was, Trace: w.Trace}
-	effects := func(calls []call) []Effect {
+	if w.Parent != nil {
+		s.Parent = w.Parent.id(h.Record.ID.Tenant)
+	}
+	effects := func(calls []call, suffix string) []Effect {
 		all := make([]Effect, len(calls))
 		for i, c := range calls {
 			all[i] = Effect{
 				ID: effectID(h.Record.ID, c.ID), Request: c.Request, Data: c.Data,
 				Attempts: c.Attempts, Error: c.Error, Next: c.Next, Later: c.Later,
 			}
+			switch {
+			case c.Cancels != "":
+				all[i].Child = childOf(h.Record.ID, c.ID, c.Cancels)
+			case c.Child != "":
+				all[i].Child = childOf(h.Record.ID, c.ID+suffix, c.Child)
+			}
 		}
 		return all
 	}
-	s.Pending, s.Undo = effects(w.Pending), effects(w.Undo)
+	s.Pending, s.Undo = effects(w.Pending, ""), effects(w.Undo, undoSuffix)
 	for _, t := range w.Timers {
 		s.Timers = append(s.Timers, Timer{Key: t.Key, At: t.At, Action: t.Action.Name, Data: t.Action.Data})
 	}

@@ -28,9 +28,10 @@ type Step[S any] struct {
 	Pivot bool
 }
 
-// StepRequest is a request of a step, made by [Ask].
+// StepRequest is a request of a step, made by [Ask] or [AskChild].
 type StepRequest[S any] struct {
 	name  string
+	child bool
 	make  func(S) any
 	done  func(s *S, value []byte) error
 	types func(wants bool, opts []Option) RequestType
@@ -59,18 +60,48 @@ func Ask[S any, Q effect.Request[R], R any](name string, request func(S) Q, done
 		if !wants && done == nil {
 			return Request[Q](name, opts...)
 		}
-		return On(name, func(_ Q, r Reply[R]) StepsAction {
-			if r.Err != nil {
-				return stepFailed{Request: name, Reason: r.Err.Error()}
-			}
-			value, err := json.Marshal(r.Value)
-			if err != nil {
-				panic(fmt.Sprintf("encode the result of request %q: %v", name, err))
-			}
-			return stepDone{Request: name, Value: value}
-		}, opts...)
+		return On(name, func(_ Q, r Reply[R]) StepsAction { return stepped(name, r) }, opts...)
 	}
 	return a
+}
+
+// AskChild is a child saga that a [Step] runs, under a name: begin makes the
+// action it starts with of the state, done takes the state in which it has
+// completed into the state, and may be nil. Both must be pure. A step that does
+// it needs no Undo, see [Definition.Child], and must have no Retry.
+func AskChild[S, C, A any](name string, child *Definition[C, A], begin func(S) A, done func(*S, C)) StepRequest[S] {
+	a := StepRequest[S]{name: name, child: true}
+	if begin == nil || child == nil {
+		return a
+	}
+	a.make = func(s S) any { return child.Child(begin(s)) }
+	a.done = func(s *S, value []byte) error {
+		if done == nil {
+			return nil
+		}
+		var c C
+		if err := json.Unmarshal(value, &c); err != nil {
+			return fmt.Errorf("decode the state of child %q: %w", name, err)
+		}
+		done(s, c)
+		return nil
+	}
+	a.types = func(_ bool, opts []Option) RequestType {
+		return OnChild(name, child, func(_ A, r Reply[C]) StepsAction { return stepped(name, r) }, opts...)
+	}
+	return a
+}
+
+// stepped is what a step has come to.
+func stepped[R any](name string, r Reply[R]) StepsAction {
+	if r.Err != nil {
+		return stepFailed{Request: name, Reason: r.Err.Error()}
+	}
+	value, err := json.Marshal(r.Value)
+	if err != nil {
+		panic(fmt.Sprintf("encode the result of request %q: %v", name, err))
+	}
+	return stepDone{Request: name, Value: value}
 }
 
 // Stepped is the state of a saga made by [Steps].
@@ -123,7 +154,7 @@ func Steps[S any](name string, steps ...Step[S]) *Definition[Stepped[S], StepsAc
 	register := func(i int, a *StepRequest[S], wants bool, opts ...Option) {
 		switch {
 		case a.types == nil && (wants || a.name != ""):
-			problem = fmt.Errorf("step %d has no request, want one made by saga.Ask", i)
+			problem = fmt.Errorf("step %d has no request, want one made by saga.Ask or saga.AskChild", i)
 		case a.types != nil && !known[a.name]:
 			known[a.name] = true
 			types.Requests = append(types.Requests, a.types(wants, opts))
@@ -134,6 +165,9 @@ func Steps[S any](name string, steps ...Step[S]) *Definition[Stepped[S], StepsAc
 		field := fmt.Sprintf("steps[%d].", i)
 		if err := steps[i].Retry.validate(field + "RetryPolicy"); err != nil {
 			problem = err
+		}
+		if steps[i].Do.child && steps[i].Retry != (RetryPolicy{}) {
+			problem = fmt.Errorf("%sRetry: what a child saga has come to is final", field)
 		}
 		if d := steps[i].Deadline; d < 0 {
 			problem = inputError(field+"Deadline", show(d), "at least 0")
