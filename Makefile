@@ -11,6 +11,7 @@ PKG    ?= ./...
 BENCHTIME ?= 1s
 TABLE  ?=
 SEEDS  ?= 1000
+SAGAS  ?= 4000x
 
 # The packages whose tests depend on order, time and goroutines.
 TIMING := ./effect/... ./reducer/... ./internal/engine/... ./store/... ./workflow/... ./testkit/...
@@ -52,6 +53,10 @@ bench: ## Compare with peers and limits (BENCH=regexp COUNT=n BENCHTIME=t TABLE=
 .PHONY: bench-raw
 bench-raw: ## Run one's own benchmarks, for benchstat (BENCH=regexp COUNT=n PKG=./store)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKG)
+
+.PHONY: bench-saga
+bench-saga: ## Run sagas beside the same writes by hand, and many that sleep (SAGAS=4000x)
+	$(GO) test -run '^$$' -bench 'Saga|Sleepers' -benchtime $(SAGAS) -timeout 60m ./saga/sqlite ./saga/postgres
 
 .PHONY: benchstat
 benchstat: ## Compare two saved benchmark outputs (OLD=old.txt NEW=new.txt)

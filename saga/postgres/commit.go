@@ -17,11 +17,12 @@ import (
 // One change is one statement, with the record in plain parameters. The epoch is
 // that of the statement's snapshot; a lease that changes hands at that very moment
 // is not waited for, as the sequence keeps decisions single.
+//
+// Conditions are such that a plan for any parameters is as good as one for those at
+// hand. Otherwise the server plans anew each time, which takes longer than all else.
 const (
-	heldOne = `($5 = 0::bigint OR EXISTS (SELECT FROM rondo.saga_leases l WHERE l.type = $2 AND l.shard = $4 AND l.epoch = $5))`
-	restOne = `, entry AS (
-	INSERT INTO rondo.saga_history (saga, sequence, at, kind, data) SELECT number, $6, $19, $20, $21 FROM head)
-SELECT CASE WHEN EXISTS (SELECT FROM head) THEN 1 WHEN ` + heldOne + ` THEN 2 ELSE 3 END`
+	heldOne   = `EXISTS (SELECT FROM rondo.saga_leases l WHERE l.type = $2 AND l.shard = $4::smallint AND l.epoch = $5::bigint)`
+	unheldOne = `$4::smallint >= 0 AND $5::bigint = 0`
 
 	startOneSQL = `
 WITH head AS (
@@ -29,17 +30,33 @@ WITH head AS (
 		tenant, type, key, status, reason, state, work)
 	SELECT $6::bigint, $14::timestamptz, $15::timestamptz, $10::timestamptz, $18::timestamptz, $11::integer, $12::integer, $4::smallint,
 		$9::boolean, $7::uuid, $1::text, $2::text, $3::text, $8::text, $13::text, $16::bytea, $17::bytea
-	WHERE ` + heldOne + `
+	WHERE {held}
 	ON CONFLICT (tenant, type, key) DO NOTHING
-	RETURNING number)` + restOne
+	RETURNING number)`
 
 	nextOneSQL = `
 WITH head AS (
 	UPDATE rondo.sagas SET sequence = $6, commit_id = $7, status = $8, ready = $9, due = $10, attempts = $11, schema = $12,
 		reason = $13, started = $14, updated = $15, state = $16, work = $17, ended = $18
-	WHERE tenant = $1 AND type = $2 AND key = $3 AND sequence = $6::bigint - 1 AND ` + heldOne + `
-	RETURNING number)` + restOne
+	WHERE tenant = $1 AND type = $2 AND key = $3 AND sequence = $6::bigint - 1 AND {held}
+	RETURNING number)`
+
+	restOneSQL = `, entry AS (
+	INSERT INTO rondo.saga_history (saga, sequence, at, kind, data) SELECT number, $6, $19, $20, $21 FROM head)
+SELECT CASE WHEN EXISTS (SELECT FROM head) THEN 1 WHEN {held} THEN 2 ELSE 3 END`
 )
+
+// oneSQL are the statements for one change, by whether it starts a saga and whether
+// it asks for an epoch.
+var oneSQL = func() map[[2]bool]string {
+	all := map[[2]bool]string{}
+	for start, change := range map[bool]string{true: startOneSQL, false: nextOneSQL} {
+		for fenced, held := range map[bool]string{true: heldOne, false: unheldOne} {
+			all[[2]bool{start, fenced}] = strings.ReplaceAll(change+restOneSQL, "{held}", held)
+		}
+	}
+	return all
+}()
 
 // Several changes are one statement too, with the records in arrays. The row of a
 // saga is looked for by a subquery and joined by its place, so that there is no
@@ -47,16 +64,18 @@ WITH head AS (
 // asked for again, which is what counts where another transaction is faster.
 const (
 	changesPart = `
-WITH given AS (
-	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::text[], $9::boolean[],
-		$10::timestamptz[], $11::integer[], $12::integer[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::bytea[], $17::bytea[],
-		$18::timestamptz[], $19::timestamptz[], $20::text[], $21::bytea[])
+WITH change AS MATERIALIZED (
+	SELECT g.*, g.epoch = 0 OR EXISTS (
+			SELECT FROM rondo.saga_leases l WHERE l.type = g.type AND l.shard = g.shard AND l.epoch = g.epoch) AS held,
+		CASE WHEN g.sequence > 1 THEN (
+			SELECT s.ctid FROM rondo.sagas s WHERE s.tenant = g.tenant AND s.type = g.type AND s.key = g.key) END AS place
+	FROM (SELECT $1::text[] AS a, $2::text[] AS b, $3::text[] AS c, $4::smallint[] AS d, $5::bigint[] AS e, $6::bigint[] AS f, $7::uuid[] AS g,
+			$8::text[] AS h, $9::boolean[] AS i, $10::timestamptz[] AS j, $11::integer[] AS k, $12::integer[] AS l, $13::text[] AS m,
+			$14::timestamptz[] AS n, $15::timestamptz[] AS o, $16::bytea[] AS p, $17::bytea[] AS q, $18::timestamptz[] AS r,
+			$19::timestamptz[] AS s, $20::text[] AS t, $21::bytea[] AS u OFFSET 0) AS given
+	CROSS JOIN LATERAL unnest(a, b, c, d, e, f, given.g, h, i, j, k, l, m, n, o, p, q, r, s, t, u)
 	WITH ORDINALITY AS g(tenant, type, key, shard, epoch, sequence, commit_id, status, ready, due, attempts, schema, reason, started, updated,
 		state, work, ended, at, kind, data, i)
-), change AS MATERIALIZED (
-	SELECT g.*, g.epoch = 0 OR EXISTS (
-		SELECT FROM rondo.saga_leases l WHERE l.type = g.type AND l.shard = g.shard AND l.epoch = g.epoch) AS held
-	FROM given g
 )`
 	startsPart = `, started AS (
 	INSERT INTO rondo.sagas (sequence, started, updated, due, ended, attempts, schema, shard, ready, commit_id,
@@ -66,16 +85,12 @@ WITH given AS (
 	ON CONFLICT (tenant, type, key) DO NOTHING
 	RETURNING number, tenant, type, key
 )`
-	nextsPart = `, place AS MATERIALIZED (
-	SELECT c.*, (SELECT s.ctid FROM rondo.sagas s
-		WHERE s.tenant = c.tenant AND s.type = c.type AND s.key = c.key AND s.sequence = c.sequence - 1) AS tid
-	FROM change c WHERE c.held AND c.sequence > 1
-), went AS (
-	UPDATE rondo.sagas s SET sequence = p.sequence, commit_id = p.commit_id, status = p.status, ready = p.ready, due = p.due,
-		attempts = p.attempts, schema = p.schema, reason = p.reason, started = p.started, updated = p.updated, state = p.state,
-		work = p.work, ended = p.ended
-	FROM place p WHERE s.ctid = p.tid AND s.sequence = p.sequence - 1
-	RETURNING s.number, p.i
+	nextsPart = `, went AS (
+	UPDATE rondo.sagas s SET sequence = c.sequence, commit_id = c.commit_id, status = c.status, ready = c.ready, due = c.due,
+		attempts = c.attempts, schema = c.schema, reason = c.reason, started = c.started, updated = c.updated, state = c.state,
+		work = c.work, ended = c.ended
+	FROM change c WHERE c.held AND s.ctid = c.place AND s.sequence = c.sequence - 1
+	RETURNING s.number, c.i
 )`
 	madeStarts  = `SELECT s.number, c.i FROM started s JOIN change c USING (tenant, type, key)`
 	madeNexts   = `SELECT number, i FROM went`
@@ -146,10 +161,7 @@ func (s *Store) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdi
 	}
 	verdicts := make([]saga.Verdict, len(changes))
 	if c := &changes[0]; len(changes) == 1 && len(c.Consumed)+len(c.Posts) == 0 {
-		sql := nextOneSQL
-		if c.Record.Sequence == 1 {
-			sql = startOneSQL
-		}
+		sql := oneSQL[[2]bool{c.Record.Sequence == 1, c.Epoch != 0}]
 		err := s.query(ctx, doing, sql, oneArgs(c), func(rows pgx.Rows) error {
 			for rows.Next() {
 				var v int32
