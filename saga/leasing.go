@@ -225,8 +225,11 @@ func (x *run) release(ctx context.Context, shards []Shard, leases []Lease) {
 	}
 }
 
+// drainPrefix is that of the names that are no types.
+const drainPrefix = "drain."
+
 // drainName is the type whose pause tells a worker to give up its shards.
 func drainName(worker string) string {
 	sum := sha256.Sum256([]byte(worker))
-	return "drain." + hex.EncodeToString(sum[:16])
+	return drainPrefix + hex.EncodeToString(sum[:16])
 }
