@@ -328,19 +328,37 @@ func (h Handle) Wait(ctx context.Context) (Snapshot, error) { return h.runner.Wa
 // Wait waits until a saga has ended: see [Handle.Wait].
 func (r *Runner) Wait(ctx context.Context, id ID) (Snapshot, error) {
 	id = withTenant(ctx, id)
-	for {
-		s, err := r.await(ctx, id)
+	for look := r.atHand; ; look = r.store.Load {
+		s, err := r.await(ctx, id, look)
 		if err != nil || s.Status.Ended() {
 			return s, err
 		}
 	}
 }
 
+// atHand is Load for a saga that this process works on at the moment, without the
+// store: what is in memory was committed. Where that is another's meanwhile, who
+// waits finds out when he looks again.
+func (r *Runner) atHand(ctx context.Context, id ID) (record Record, found bool, err error) {
+	if _, here := r.owned.epoch(id); here {
+		_ = r.machines.Until(ctx, id, func(m *machine) bool { // it fails when the runner is closed
+			if found = m.Phase == live && m.Head.Record.Sequence > 0; found {
+				record = m.Head.Record
+			}
+			return true
+		})
+	}
+	if found {
+		return record, true, nil
+	}
+	return r.store.Load(ctx, id)
+}
+
 // await returns a saga when it has ended, or after a while.
-func (r *Runner) await(ctx context.Context, id ID) (Snapshot, error) {
+func (r *Runner) await(ctx context.Context, id ID, look func(context.Context, ID) (Record, bool, error)) (Snapshot, error) {
 	w := &waiter{ended: r.runtime.NewSignal()}
 	defer r.waiters.add(id, w)()
-	record, found, err := r.store.Load(ctx, id)
+	record, found, err := look(ctx, id)
 	switch {
 	case err == nil && !found:
 		err = ErrNotFound
