@@ -1,0 +1,156 @@
+package sagatest
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/seed57833328/rondo/internal/rehearsal"
+	"github.com/seed57833328/rondo/saga"
+)
+
+// pure makes the decisions again, on the same record and at the same time, and
+// holds what comes of them to what came before.
+func (s *Saga[S, A]) pure(in rehearsal.Input, next rehearsal.Machine, first *rehearsal.Outcome) {
+	s.t.Helper()
+	for run := range s.config.PurityRuns {
+		again, outcome, err := s.machine.Do(s.now, in)
+		if err != nil {
+			s.fatal(err.Error(), "")
+		}
+		was, is := made(next, first), made(again, &outcome)
+		if !equal(was, is) {
+			s.fatal("the reducer is impure: the same state, action and env led to another decision",
+				fmt.Sprintf("decision (-first run +run %d):\n", run+2)+diff(was, is)+`
+
+Likely causes:
+  the order of a map: range over slices.Sorted(maps.Keys(m))
+  the clock or chance: take the time from env.Now(), ids from env.NewID()
+  something kept outside of the state: a field of the reducer, a captured variable, a global`)
+		}
+	}
+}
+
+// decided is what the reducer has a part in.
+type decided struct {
+	Status           saga.Status
+	Reason           string
+	State            any
+	Pending, Undo    []string
+	Timers           []saga.Timer
+	Reduced, Problem []string
+}
+
+func made(m rehearsal.Machine, o *rehearsal.Outcome) decided {
+	v := snapshotOf(m)
+	d := decided{Status: v.Status, Reason: v.Reason, Timers: v.Timers}
+	if err := json.Unmarshal(v.Record.State, &d.State); err != nil {
+		d.State = string(v.Record.State)
+	}
+	for _, e := range v.Pending {
+		d.Pending = append(d.Pending, e.Request+" "+string(e.Data))
+	}
+	for _, e := range v.Undo {
+		d.Undo = append(d.Undo, e.Request+" "+string(e.Data))
+	}
+	for i := range o.Decisions {
+		d.Reduced = append(d.Reduced, show(o.Decisions[i].Action))
+		d.Problem = append(d.Problem, o.Decisions[i].Problem)
+	}
+	return d
+}
+
+// sound holds what the record keeps to what it must be able to give back.
+func (s *Saga[S, A]) sound() {
+	s.t.Helper()
+	kept := s.view.Record.State
+	if len(kept) == 0 {
+		return
+	}
+	state, err := s.def.State(s.view)
+	if err != nil {
+		s.fatal(fmt.Sprintf("the state does not survive its JSON: %v", err), "It was written as "+string(kept))
+	}
+	again, err := json.Marshal(&state)
+	if err != nil {
+		s.fatal(fmt.Sprintf("the state does not survive its JSON: %v", err), "It was written as "+string(kept))
+	}
+	if !bytes.Equal(kept, again) {
+		var x, y any
+		_, _ = json.Unmarshal(kept, &x), json.Unmarshal(again, &y) // as they were just written
+		s.fatal("the state does not survive its JSON: read and written again it is another", "JSON (-written +written again):\n"+diff(x, y))
+	}
+}
+
+// unkept names what JSON leaves out of a state, an action or a request.
+func unkept[S any](actions, requests map[string]reflect.Type) string {
+	if path := lost("", reflect.TypeFor[S](), map[reflect.Type]bool{}); path != "" {
+		return fmt.Sprintf("the state does not survive its JSON: %s%s", typeName(reflect.TypeFor[S]()), path)
+	}
+	for _, group := range []struct {
+		what  string
+		types map[string]reflect.Type
+	}{{"action", actions}, {"request", requests}} {
+		for _, name := range slices.Sorted(maps.Keys(group.types)) {
+			t := group.types[name]
+			if path := lost("", t, map[reflect.Type]bool{}); path != "" {
+				return fmt.Sprintf("%s %q does not survive its JSON: %s%s", group.what, name, typeName(t), path)
+			}
+		}
+	}
+	return ""
+}
+
+// lost is the path to what JSON leaves out of values of a type, "" if nothing.
+// Types that write themselves know what they do.
+func lost(path string, t reflect.Type, seen map[reflect.Type]bool) string {
+	if seen[t] || writesItself(t) {
+		return ""
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer:
+		return lost(path, t.Elem(), seen)
+	case reflect.Slice, reflect.Array, reflect.Map:
+		return lost(path+"[]", t.Elem(), seen)
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+		return fmt.Sprintf("%s is a %s, which JSON cannot keep", path, t)
+	case reflect.Interface:
+		if t.NumMethod() > 0 {
+			return fmt.Sprintf("%s is a %s, which cannot be read again: JSON does not say what is in it", path, t)
+		}
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			at := path + "." + f.Name
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Name == "_" || f.Type.Size() == 0:
+			case name == "-" && f.Tag.Get("json") == "-":
+				return at + ` is tagged json:"-", so that it is not kept`
+			case !f.IsExported() && !(f.Anonymous && f.Type.Kind() == reflect.Struct):
+				return at + " is not exported, so that it is not kept"
+			default:
+				if bad := lost(at, f.Type, seen); bad != "" {
+					return bad
+				}
+			}
+		}
+	default:
+	}
+	return ""
+}
+
+func writesItself(t reflect.Type) bool {
+	for _, how := range [...]reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()} {
+		if t.Implements(how) || reflect.PointerTo(t).Implements(how) {
+			return true
+		}
+	}
+	return false
+}
