@@ -293,14 +293,14 @@ func (t *draft) replied(i int, in *input) {
 func (t *draft) again(c *call, id string, f *EffectError, known *RequestType, heard bool) bool {
 	c.Attempts++
 	c.Error, c.Later = f.Message, false
-	policy := retryOf(c, known).withDefaults()
+	policy := retryOf(c, known)
 	must := !heard || t.next.Work.Pivoted
 	switch {
 	case must && (f.Rejected || f.Final || c.Attempts >= t.stuckAfter):
 		t.problem = fmt.Errorf("request %q (%s) must succeed, and has failed %d times: %w", c.Request, id, c.Attempts, f)
 		t.spent = true
 		return false
-	case !must && (f.Final || c.Attempts >= policy.Attempts):
+	case !must && (f.Final || c.Attempts >= policy.withDefaults().Attempts):
 		return false
 	}
 	t.kind = "attempt"
