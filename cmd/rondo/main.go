@@ -1,85 +1,87 @@
-// Command rondo looks after the database of an application. It has one command:
+// Command rondo looks after the database of an application: it brings its schema
+// up to date, and shows and mends its sagas.
 //
 //	rondo migrate --db postgres://user@host/database
+//	rondo saga list --db sqlite:shop.db --status stuck
+//	rondo saga retry reservation/4711 --actor ada --reason "gateway is back"
 //
-// brings the schema of an event store in PostgreSQL up to what this version of
-// rondo needs. It does nothing if that is done already, and any number of them may
-// run at once. (A file of SQLite needs no such thing: opening it does it.)
+// rondo help tells the commands, rondo saga help those for sagas, and -h after a
+// command its flags.
+//
+// # Exit statuses
+//
+// 0 is success; 1 that something has failed, as a database that cannot be reached;
+// 2 that the command line makes no sense; 3 that there is no such saga, effect or
+// worker; 4 that a saga is in a status in which that cannot be done.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/seed57833328/rondo/eventstore/postgres"
+	"time"
 )
 
 // Exit statuses.
 const (
-	failed = 1
-	misuse = 2
+	failed  = 1
+	misuse  = 2
+	missing = 3
+	refused = 4
 )
 
 const usage = `usage: rondo migrate --db URL
+       rondo saga COMMAND --db URL
 
-Brings the schema of an event store in PostgreSQL up to what this version of
-rondo needs. URL is as in postgres://user:password@host:5432/database; without
---db it is taken from DATABASE_URL.
+migrate brings the schemas of an event store and of sagas in PostgreSQL up to
+what this version of rondo needs. (A file of SQLite needs no such thing:
+opening it does it.)
+
+saga shows the sagas of a database, and mends them: see rondo saga help.
+
+URL is postgres://user:password@host:5432/database or sqlite:FILE; without --db
+it is taken from DATABASE_URL.
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	status := (&app{out: os.Stdout, errs: os.Stderr, open: openHome, now: time.Now}).run(ctx, os.Args[1:])
 	stop()
 	os.Exit(status)
 }
 
-// run runs a command line and returns the exit status.
-func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		fmt.Fprint(out, usage)
-		return 0
-	}
-	if args[0] != "migrate" {
-		fmt.Fprintf(errs, "rondo: there is no command %q\n%s", args[0], usage)
-		return misuse
-	}
-	flags := flag.NewFlagSet("rondo migrate", flag.ContinueOnError)
-	flags.SetOutput(errs)
-	flags.Usage = func() { fmt.Fprint(errs, usage) }
-	url := flags.String("db", os.Getenv("DATABASE_URL"), "where the database is")
-	if err := flags.Parse(args[1:]); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return misuse
-	}
-	if flags.NArg() > 0 || *url == "" {
-		fmt.Fprint(errs, usage)
-		return misuse
-	}
-	version, err := migrate(ctx, *url)
-	if err != nil {
-		fmt.Fprintf(errs, "rondo: %v\n", err)
-		return failed
-	}
-	fmt.Fprintf(out, "the schema is at version %d\n", version)
-	return 0
+// app is the command with what it needs of the world.
+type app struct {
+	out, errs io.Writer
+	open      opener
+	now       func() time.Time
 }
 
-func migrate(ctx context.Context, url string) (int64, error) {
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return 0, err
+// run runs a command line and returns the exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	if len(args) == 0 || isHelp(args[0]) {
+		fmt.Fprint(a.out, usage)
+		return 0
 	}
-	defer pool.Close()
-	return postgres.Migrate(ctx, pool)
+	switch args[0] {
+	case "migrate":
+		return a.migrate(ctx, args[1:])
+	case "saga":
+		return a.saga(ctx, args[1:])
+	}
+	fmt.Fprintf(a.errs, "rondo: there is no command %q, want migrate or saga\n%s", args[0], usage)
+	return misuse
+}
+
+func isHelp(arg string) bool {
+	return arg == "help" || arg == "-h" || arg == "-help" || arg == "--help"
+}
+
+// dbFlag is where the database is.
+func dbFlag(flags *flag.FlagSet) *string {
+	return flags.String("db", os.Getenv("DATABASE_URL"), "the database: `URL` is postgres://… or sqlite:FILE")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,9 +19,9 @@ func TestMigrate(t *testing.T) {
 	require.ErrorContains(t, err, "rondo migrate")
 
 	for range 2 { // the second finds it done
-		var out, errs bytes.Buffer
-		require.Equal(t, 0, run(t.Context(), []string{"migrate", "--db", db.URL}, &out, &errs), errs.String())
-		require.Equal(t, "the schema is at version 1\n", out.String())
+		out, errs, status := rondo(t, "migrate", "--db", db.URL)
+		require.Equal(t, 0, status, errs)
+		require.Regexp(t, `^the schema of events is at version \d+\nthe schema of sagas is at version \d+\n$`, out)
 	}
 	s, err := postgres.Open(t.Context(), db.URL, postgres.Config{})
 	require.NoError(t, err)
@@ -38,7 +39,8 @@ func TestMisuse(t *testing.T) {
 		status int
 		errs   string
 	}{
-		"no such command":  {[]string{"destroy"}, misuse, `there is no command "destroy"`},
+		"no such command":  {[]string{"destroy"}, misuse, `there is no command "destroy", want migrate or saga`},
+		"a file":           {[]string{"migrate", "--db", "sqlite:x"}, misuse, "a file of SQLite is not migrated"},
 		"no such flag":     {[]string{"migrate", "--url", "x"}, misuse, "not defined: -url"},
 		"an argument more": {[]string{"migrate", "--db", "postgres:///x", "now"}, misuse, "usage"},
 		"not a URL":        {[]string{"migrate", "--db", "postgres://host:port/db"}, failed, "rondo: "},
@@ -46,13 +48,21 @@ func TestMisuse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var out, errs bytes.Buffer
-			require.Equal(t, c.status, run(t.Context(), c.args, &out, &errs))
-			require.Contains(t, errs.String(), c.errs)
-			require.Empty(t, out.String())
+			out, errs, status := rondo(t, c.args...)
+			require.Equal(t, c.status, status)
+			require.Contains(t, errs, c.errs)
+			require.Empty(t, out)
 		})
 	}
-	var out, errs bytes.Buffer
-	require.Equal(t, 0, run(t.Context(), nil, &out, &errs))
-	require.Equal(t, usage, out.String())
+	out, _, status := rondo(t)
+	require.Equal(t, 0, status)
+	require.Equal(t, usage, out)
+}
+
+// rondo runs a command line.
+func rondo(t *testing.T, args ...string) (out, errs string, status int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	status = (&app{out: &o, errs: &e, open: openHome, now: time.Now}).run(t.Context(), args)
+	return o.String(), e.String(), status
 }

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/saga/postgres"
+	"github.com/seed57833328/rondo/saga/sqlite"
+)
+
+// opener opens the home of sagas that a --db names.
+type opener func(ctx context.Context, db string) (s saga.Store, done func() error, err error)
+
+const sqliteScheme = "sqlite:"
+
+// errMisuse is that the command line makes no sense.
+var errMisuse = errors.New("misuse")
+
+func openHome(ctx context.Context, db string) (saga.Store, func() error, error) {
+	switch {
+	case strings.HasPrefix(db, "postgres://"), strings.HasPrefix(db, "postgresql://"):
+		s, err := postgres.Open(ctx, db, postgres.Config{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	case strings.HasPrefix(db, sqliteScheme):
+		path := strings.TrimPrefix(db, sqliteScheme)
+		if _, err := os.Stat(path); err != nil { // Open would make it
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("there is no file %q", path)
+			}
+			return nil, nil, err
+		}
+		s, err := sqlite.Open(ctx, path, sqlite.Config{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	case db == "":
+		return nil, nil, fmt.Errorf("%w: --db is missing, and DATABASE_URL is not set: want postgres://… or sqlite:FILE", errMisuse)
+	}
+	return nil, nil, fmt.Errorf("%w: --db is %q, want postgres://… or sqlite:FILE", errMisuse, redact(db))
+}
+
+// redact leaves out what may be a password.
+func redact(db string) string {
+	scheme, rest, found := strings.Cut(db, "://")
+	if i := strings.LastIndex(rest, "@"); found && i >= 0 {
+		return scheme + "://…" + rest[i:]
+	}
+	return db
+}

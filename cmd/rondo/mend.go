@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+
+	"github.com/seed57833328/rondo/saga"
+)
+
+// sagaCommands are those of rondo saga, in the order of the help.
+func sagaCommands() []sagaCommand {
+	one := func(f func(*saga.Operator, context.Context, saga.ID, saga.By) (saga.Intervention, error)) func(context.Context, *call) error {
+		return mend(func(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
+			return f(c.op, ctx, id, c.by)
+		})
+	}
+	fleet := func(f func(*saga.Operator, context.Context, string, saga.By) error) func(context.Context, *call) error {
+		return func(ctx context.Context, c *call) error {
+			if err := c.known(ctx); err != nil {
+				return err
+			}
+			if err := f(c.op, ctx, c.args[0], c.by); err != nil {
+				return err
+			}
+			return c.say(c.args[0])
+		}
+	}
+	return []sagaCommand{
+		{name: "list", about: "Lists sagas, in the order of their ids.", flags: listFlags, run: list},
+		{name: "show", args: "SAGA", min: 1, max: 1, about: "Shows a saga: its state, what is pending and what would be undone.", run: show},
+		{name: "history", args: "SAGA", min: 1, max: 1, about: "Shows what was decided, in order, and on what.", flags: func(f *flag.FlagSet, o *options) {
+			f.IntVar(&o.limit, "limit", 10_000, "the first `n` decisions")
+		}, run: history},
+		{name: "dead-letters", about: "Lists the inputs at which sagas are stuck. What has come for such a saga since\nwaits behind it. redrive takes one up again, resume drops it.", flags: queryFlags, run: deadLetters},
+		{name: "workers", about: "Lists who runs sagas, with the shards of each type that they own (of 64), and\nwhich types are paused.", run: workers},
+		{name: "retry", args: "SAGA [EFFECT...]", min: 1, max: -1, changes: true, about: "Tries at once what waits for its next attempt, and what a saga is stuck at; with\nkeys of effects or undos, these alone. Attempts are counted anew.", run: mend(func(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
+			return c.op.Retry(ctx, id, c.by, c.args[1:]...)
+		})},
+		{name: "redrive", args: "SAGA", min: 1, max: 1, changes: true, about: "Has a saga take up again the dead letter that it is stuck at.", run: one((*saga.Operator).Redrive)},
+		{name: "resume", args: "SAGA", min: 1, max: 1, changes: true, about: "Lets a saga go on that is paused. One that is stuck goes on without the input\nthat it is stuck at, which is dropped.", run: one((*saga.Operator).Resume)},
+		{name: "resolve", args: "SAGA EFFECT", min: 2, max: 2, changes: true, about: "Gives a pending effect its result in the place of its handler: --value, or\n--failure if it has failed.", flags: func(f *flag.FlagSet, o *options) {
+			f.StringVar(&o.value, "value", "", "the result, as `JSON`")
+			f.StringVar(&o.failure, "failure", "", "the `error` that it has failed with")
+			f.BoolVar(&o.rejected, "rejected", false, "with --failure: nothing was done, and will be")
+		}, run: mend(resolve)},
+		{name: "compensate", args: "SAGA", min: 1, max: 1, changes: true, about: "Has a saga undo what was done, whatever it is stuck at.", run: one((*saga.Operator).Compensate)},
+		{name: "mark-undone", args: "SAGA EFFECT", min: 2, max: 2, changes: true, about: "Takes an undo off the stack that was done by other means.", run: mend(func(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
+			return c.op.MarkUndone(ctx, id, c.args[1], c.by)
+		})},
+		{name: "pause", args: "SAGA", min: 1, max: 1, changes: true, about: "Stops a saga: it decides and begins nothing until resume.", run: one((*saga.Operator).Pause)},
+		{name: "terminate", args: "SAGA", min: 1, max: 1, changes: true, about: "Ends a saga as it is. Nothing is undone, now or later; what is left is told.", run: one((*saga.Operator).Terminate)},
+		{name: "pause-type", args: "TYPE", min: 1, max: 1, changes: true, about: "Stops all sagas of a type, within a heartbeat of their workers.", run: fleet((*saga.Operator).PauseType)},
+		{name: "resume-type", args: "TYPE", min: 1, max: 1, changes: true, about: "Lets the sagas of a type go on that was paused.", run: fleet((*saga.Operator).ResumeType)},
+		{name: "drain", args: "WORKER", min: 1, max: 1, changes: true, about: "Has a worker give up its sagas to others, and take none until undrain.", run: fleet((*saga.Operator).Drain)},
+		{name: "undrain", args: "WORKER", min: 1, max: 1, changes: true, about: "Lets a worker take its share again.", run: fleet((*saga.Operator).Undrain)},
+	}
+}
+
+// mend is a command that changes one saga.
+func mend(do func(context.Context, *call, saga.ID) (saga.Intervention, error)) func(context.Context, *call) error {
+	return func(ctx context.Context, c *call) error {
+		id, err := c.id()
+		if err != nil {
+			return err
+		}
+		done, err := do(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return c.writeJSON(changeView{done.Done, viewSnapshot(&done.Before), viewSnapshot(&done.After)})
+		}
+		if c.name == "resolve" {
+			return c.say(c.args[1])
+		}
+		c.writeChange(&done)
+		return nil
+	}
+}
+
+func resolve(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
+	var failure error
+	switch {
+	case (c.value == "") == (c.failure == ""):
+		return saga.Intervention{}, fmt.Errorf("%w: saga resolve wants --value or --failure, and not both", errMisuse)
+	case c.value != "" && c.rejected:
+		return saga.Intervention{}, fmt.Errorf("%w: --rejected goes with --failure", errMisuse)
+	case c.value != "" && !json.Valid([]byte(c.value)):
+		return saga.Intervention{}, fmt.Errorf("%w: --value is no JSON: %q, want as in '{\"seats\":[\"A1\"]}' or '\"A1\"'", errMisuse, c.value)
+	case c.failure != "":
+		failure = errors.New(c.failure)
+		if c.rejected {
+			failure = saga.Rejected(failure)
+		}
+	}
+	return c.op.Resolve(ctx, id, c.args[1], json.RawMessage(c.value), failure, c.by)
+}
+
+// known tells of a worker that nobody has seen.
+func (c *call) known(ctx context.Context) error {
+	if c.name != "drain" {
+		return nil
+	}
+	r, err := c.op.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(r.Workers))
+	for i := range r.Workers {
+		if ids[i] = r.Workers[i].ID; ids[i] == c.args[0] {
+			return nil
+		}
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("drain %q: %w: nobody runs sagas", c.args[0], errNoWorker)
+	}
+	return fmt.Errorf("drain %q: %w: want one of %s", c.args[0], errNoWorker, joined(ids))
+}
+
+// say tells that something was recorded, or would be.
+func (c *call) say(what string) error {
+	if c.json {
+		return c.writeJSON(map[string]any{"command": c.name, "target": what, "done": !c.by.DryRun})
+	}
+	if c.by.DryRun {
+		fmt.Fprintf(c.out, "%s %s: it would be done\n", c.name, what)
+		return nil
+	}
+	fmt.Fprintf(c.out, "%s %s: done\n", c.name, what)
+	return nil
+}
