@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ type lane struct {
 	done                             int
 	took                             time.Duration
 	commits, statements, wal, allocs int64
+	cpu                              time.Duration // of this process
 }
 
 func (l *lane) reset() { *l = lane{name: l.name, do: l.do, counts: l.counts} }
@@ -76,6 +78,7 @@ func race(b *testing.B, server *postgrestest.Server, clients int, lanes []*lane)
 		runtime.ReadMemStats(&memory)
 		log, mallocs := wal(), memory.Mallocs
 		commits, statements := l.counts()
+		cpu := cpuTime(b)
 		var left atomic.Int64
 		var group sync.WaitGroup
 		began := time.Now()
@@ -91,6 +94,7 @@ func race(b *testing.B, server *postgrestest.Server, clients int, lanes []*lane)
 		}
 		group.Wait()
 		l.took += time.Since(began)
+		l.cpu += cpuTime(b) - cpu
 		l.done += n
 		c, s := l.counts()
 		l.commits, l.statements = l.commits+c-commits, l.statements+s-statements
@@ -120,6 +124,7 @@ func race(b *testing.B, server *postgrestest.Server, clients int, lanes []*lane)
 		b.ReportMetric(rate(l), l.name+"-sagas/s")
 		b.ReportMetric(each(l.commits), l.name+"-commits/saga")
 		b.ReportMetric(each(l.wal), l.name+"-WAL-B/saga")
+		b.ReportMetric(each(l.cpu.Microseconds()), l.name+"-cpu-µs/saga")
 		if l.name == "ours" {
 			b.ReportMetric(each(l.statements), "ours-statements/saga")
 			b.ReportMetric(each(l.allocs), "ours-allocs/saga")
@@ -128,6 +133,15 @@ func race(b *testing.B, server *postgrestest.Server, clients int, lanes []*lane)
 		}
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// cpuTime is what the process has used of its processors, which says more than
+// the clock on a machine that others use too.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // ours are sagas.

@@ -106,7 +106,7 @@ func twice(next effect.Invoker) effect.Invoker {
 		first, err := next(ctx, request)
 		again, errAgain := next(ctx, request)
 		if fmt.Sprint(first, err) != fmt.Sprint(again, errAgain) {
-			return nil, effect.Permanent(fmt.Errorf("first %v, %v, then %v, %v", first, err, again, errAgain))
+			return nil, effect.Permanent(fmt.Errorf("first %v, %w, then %v, %w", first, err, again, errAgain))
 		}
 		return again, errAgain
 	}

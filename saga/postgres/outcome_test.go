@@ -57,7 +57,7 @@ func TestBackendDiesDuringCommit(t *testing.T) {
 				db := server.NewDatabase(t)
 				s := open(t, db.URL)
 				admin := db.Pool(t)
-				release := func() {}
+				var release func()
 				if c.waiting == locked {
 					tx, err := admin.Begin(t.Context())
 					require.NoError(t, err)

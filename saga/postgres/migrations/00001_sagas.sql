@@ -38,7 +38,7 @@ CREATE TABLE rondo.sagas (
   state     bytea       NOT NULL,
   work      bytea       NOT NULL,
   CONSTRAINT sagas_pkey PRIMARY KEY (tenant, type, key)
-) WITH (fillfactor = 60);
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 -- What is due next in a shard.
 CREATE INDEX sagas_due ON rondo.sagas (type, shard, due, tenant, key) WHERE due IS NOT NULL;
