@@ -126,10 +126,13 @@ func (l *query) and(condition string, args ...any) {
 	l.args = append(l.args, args...)
 }
 
-func (l *query) run(ctx context.Context, c *sqlitefile.Conn, f *firsts[saga.Record]) error {
-	text := l.with + `SELECT ` + headColumnsOfH + ` FROM ` + l.from + ` WHERE ` + strings.Join(l.where, ` AND `) +
+func (l *query) text() string {
+	return l.with + `SELECT ` + headColumnsOfH + ` FROM ` + l.from + ` WHERE ` + strings.Join(l.where, ` AND `) +
 		` ORDER BY h.tenant, h.type, h.key LIMIT ?`
-	return c.Query(ctx, text, append(slices.Clip(l.args), int64(l.limit)), func(row []driver.Value) (bool, error) {
+}
+
+func (l *query) run(ctx context.Context, c *sqlitefile.Conn, f *firsts[saga.Record]) error {
+	return c.Query(ctx, l.text(), append(slices.Clip(l.args), int64(l.limit)), func(row []driver.Value) (bool, error) {
 		var r saga.Record
 		if err := scanHead(row, &r); err != nil {
 			return false, err

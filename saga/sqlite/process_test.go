@@ -18,8 +18,6 @@ var processes = processtest.Home{
 	},
 }
 
-func TestMain(m *testing.M) { processtest.Main(m, processes) }
-
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	processtest.Run(t, processes)
