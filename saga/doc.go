@@ -60,7 +60,8 @@
 // so that it survives a crash. When the attempts have run out the reducer is told
 // of the error, and it is not known what was done. An error that is [Rejected] is
 // certain. A handler that returns [Later] has its result given by
-// [Operator.Resolve].
+// [Operator.Resolve]. Commands to aggregates, here or in another process, are given
+// with package saga/participant.
 //
 // # Compensation
 //

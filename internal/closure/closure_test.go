@@ -67,6 +67,7 @@ var rules = []rule{
 	{pkg: "internal/rehearsal"},
 	{pkg: "saga", local: []string{"effect", "eventstore", "internal/rehearsal", "internal/tree", "reducer", "store"}, modules: []string{uuid}},
 	{pkg: "saga/memory", local: []string{"eventstore", "saga"}},
+	{pkg: "saga/participant", local: []string{"aggregate", "command", "effect", "eventstore", "saga"}, modules: []string{uuid}},
 	{pkg: "saga/sqlite", local: []string{"effect", "eventstore", "internal/sqlitefile", "saga"}, modules: []string{uuid}},
 	{pkg: "saga/postgres", local: []string{"effect", "eventstore", "internal/pghome", "saga"}, modules: []string{uuid, pgx}},
 	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, anyModule: true},
