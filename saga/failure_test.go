@@ -49,7 +49,7 @@ func TestFailureIsWhatARecordKeeps(t *testing.T) {
 	handler := effect.Handle(func(ctx context.Context, _ Charge) (struct{}, error) {
 		kept := saga.Failure(ctx, declined)
 		if kept.Code != "declined" || !kept.Rejected || !errors.Is(kept, errDeclined) {
-			return struct{}{}, fmt.Errorf("kept as %+v", kept)
+			return struct{}{}, fmt.Errorf("kept as %+v", *kept)
 		}
 		return struct{}{}, &saga.EffectError{Message: kept.Message, Code: kept.Code, Rejected: true} // as it was kept
 	})
