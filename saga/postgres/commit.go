@@ -59,9 +59,11 @@ var oneSQL = func() map[[2]bool]string {
 }()
 
 // Several changes are one statement too, with the records in arrays. The row of a
-// saga is looked for by a subquery and joined by its place, so that there is no
-// plan which reads the whole table, whatever its statistics say; the sequence is
-// asked for again, which is what counts where another transaction is faster.
+// saga is looked for by a subquery and joined by its place: a plain join is planned
+// as one that reads the whole table while that is small, and the plan stays when it
+// has grown. The sequence is asked for again with the join, which is what counts
+// where another transaction is faster. OFFSET 0 keeps the lengths of the arrays from
+// the planner, for the same reason as above.
 const (
 	changesPart = `
 WITH change AS MATERIALIZED (
@@ -89,7 +91,7 @@ WITH change AS MATERIALIZED (
 	UPDATE rondo.sagas s SET sequence = c.sequence, commit_id = c.commit_id, status = c.status, ready = c.ready, due = c.due,
 		attempts = c.attempts, schema = c.schema, reason = c.reason, started = c.started, updated = c.updated, state = c.state,
 		work = c.work, ended = c.ended
-	FROM change c WHERE c.held AND s.ctid = c.place AND s.sequence = c.sequence - 1
+	FROM change c WHERE c.held AND c.sequence > 1 AND s.ctid = c.place AND s.sequence = c.sequence - 1
 	RETURNING s.number, c.i
 )`
 	madeStarts  = `SELECT s.number, c.i FROM started s JOIN change c USING (tenant, type, key)`
