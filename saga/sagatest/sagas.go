@@ -35,11 +35,12 @@ func RunSagas(t *testing.T, home Home) {
 		{"a zombie is fenced", zombieTest},
 		{"two operators at once", operatorsTest},
 		{"an operator while another is taken note of", noteTest},
+		{"children of any worker", childrenTest},
 		{"chaos", chaosTest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(&fleet{T: t, home: home, store: home.Open(t), world: newWorld()})
+			test.run(&fleet{T: t, home: home, store: home.Open(t), world: newWorld(), sagas: []saga.Saga{trips}})
 		})
 	}
 }
@@ -50,6 +51,7 @@ type fleet struct {
 	home  Home
 	store saga.Store
 	world *world
+	sagas []saga.Saga // that its processes run
 }
 
 // process is one of them.
@@ -82,7 +84,7 @@ func (f *fleet) prepare(worker string) *process {
 		Worker: worker, Handlers: f.world.handlers(),
 		Heartbeat: 100 * time.Millisecond, Lease: 500 * time.Millisecond,
 		Poll: 10 * time.Millisecond, Sweep: time.Second, Resident: 200 * time.Millisecond, StuckAfter: 100,
-	}, trips)
+	}, f.sagas...)
 	require.NoError(f, err)
 	return p
 }
