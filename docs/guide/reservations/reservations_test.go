@@ -16,6 +16,7 @@ import (
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/saga/sagatest"
 	"github.com/seed57833328/rondo/saga/sqlite"
 )
 
@@ -123,6 +124,27 @@ var Reservation = saga.Define("reservation", Reserver{}, saga.Types{
 		saga.Request[Refund]("refund"),
 	},
 })
+
+func TestStepByStep(t *testing.T) {
+	t.Parallel()
+	s := sagatest.Begin(t, Reservation, Reserve{Quantity: 2})
+	sagatest.Reply(s, HoldSeats{2}, []string{"A1", "A2"})
+	s.Reject(Charge{10000}, errors.New("card declined"))
+	s.Undone(ReleaseSeats{})
+	s.Ended(saga.Compensated, "payment: card declined")
+}
+
+func TestALateCharge(t *testing.T) {
+	t.Parallel()
+	s := sagatest.Begin(t, Reservation, Reserve{Quantity: 2})
+	sagatest.Reply(s, HoldSeats{2}, []string{"A1", "A2"})
+	s.Cancel("changed her mind")
+	s.Crash()
+	sagatest.Reply(s.Late(), Charge{10000}, struct{}{}) // it was charged after all
+	s.Undone(Refund{10000})
+	s.Undone(ReleaseSeats{})
+	s.Ended(saga.Compensated, "changed her mind")
+}
 
 // bank is somebody else's system. It knows each charge by its key, so that one
 // that is asked for twice is made once.
