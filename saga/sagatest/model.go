@@ -222,9 +222,10 @@ func (c call[Q, R]) String() string {
 // for promises to say.
 func Model[S, A, W any](t testkit.T, d *saga.Definition[S, A], setup Setup[W]) testkit.Model[View[S], Event, W] {
 	t.Helper()
+	test := t
 	fail := func(format string, args ...any) {
-		t.Helper()
-		t.Fatalf("sagatest: Model: "+format, args...)
+		test.Helper()
+		test.Fatalf("sagatest: Model: "+format, args...)
 		panic("sagatest: T.Fatalf has returned")
 	}
 	if d == nil {

@@ -1,10 +1,3 @@
-// Package sagatest holds a home for sagas to the contract of package saga: [Run]
-// its methods, [RunSagas] sagas that are run on it, through crashes, faults and
-// takeovers.
-//
-//	func TestStore(t *testing.T) {
-//		sagatest.Run(t, sagatest.Home{Open: func(t *testing.T) saga.Store { … }})
-//	}
 package sagatest
 
 import (
