@@ -53,3 +53,27 @@ func TestPlans(t *testing.T) {
 		require.Equal(t, c.sorted, strings.Contains(plan, "USE TEMP B-TREE"), "%s: %s", name, plan)
 	}
 }
+
+// Times are kept to the microsecond, and bounds may lie between.
+func TestBoundsBetweenMicroseconds(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), sqlite.Config{})
+	c := change(Reservation.ID("a"), 1)
+	c.Record.Status, c.Record.Due = saga.Completed, c.Record.Started
+	_, err := s.Commit(t.Context(), []saga.Change{c})
+	require.NoError(t, err)
+	at := c.Record.Started
+	for _, row := range []struct {
+		before time.Time
+		want   int
+	}{{at, 0}, {at.Add(time.Nanosecond), 1}} {
+		for _, q := range []saga.Query{{StartedBefore: row.before}, {DueBefore: row.before}} {
+			found, err := s.List(t.Context(), q)
+			require.NoError(t, err)
+			require.Len(t, found, row.want, "%+v", q)
+		}
+		n, err := s.Purge(t.Context(), row.before, 10)
+		require.NoError(t, err)
+		require.Equal(t, row.want, n)
+	}
+}
