@@ -160,7 +160,7 @@ func TestScenarioReports(t *testing.T) {
 				s := begun(t)
 				s.Signal(Misdo{"remind"}) // in a minute
 				s.Timeout(HoldSeats{2})
-				s.Advance(1200 * time.Millisecond)
+				s.Advance(time.Second)
 				s.Timeout(HoldSeats{2}) // in 61 s
 			},
 			[]string{"something else has happened on the way: Remind{}"},
