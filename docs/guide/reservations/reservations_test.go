@@ -139,8 +139,8 @@ func TestALateCharge(t *testing.T) {
 	s := sagatest.Begin(t, Reservation, Reserve{Quantity: 2})
 	sagatest.Reply(s, HoldSeats{2}, []string{"A1", "A2"})
 	s.Cancel("changed her mind")
-	s.Crash()
 	sagatest.Reply(s.Late(), Charge{10000}, struct{}{}) // it was charged after all
+	s.Crash()
 	s.Undone(Refund{10000})
 	s.Undone(ReleaseSeats{})
 	s.Ended(saga.Compensated, "changed her mind")
