@@ -166,7 +166,7 @@ func (o *Operator) Compensate(ctx context.Context, id ID, by By) (Intervention, 
 }
 
 // Terminate ends a saga as it is. Nothing is undone: what its snapshot has under
-// Pending and Undo is left as it is, for good.
+// Pending and Undo is left as it is, for good. Children that have begun go on.
 func (o *Operator) Terminate(ctx context.Context, id ID, by By) (Intervention, error) {
 	return o.intervene(ctx, "terminate", id, by, func(h *head) error {
 		if h.Record.Status.Ended() {

@@ -48,12 +48,15 @@ type RosterWorker struct {
 // ends at it.
 const observing = 10 * time.Second
 
+// observer is what the names of those begin with who only look.
+const observer = "rondo-operator-"
+
 // Workers tells who runs sagas: those that live, and those that have ended without
 // saying so. To see them the operator joins them for a moment, as a worker that
 // drains and knows no types.
 func (o *Operator) Workers(ctx context.Context) (Roster, error) {
 	fail := func(err error) (Roster, error) { return Roster{}, fmt.Errorf("list workers: %w", err) }
-	me, err := o.store.Join(ctx, Worker{ID: "operator-" + rand.Text()[:10], Draining: true}, observing)
+	me, err := o.store.Join(ctx, Worker{ID: observer + rand.Text()[:10], Draining: true}, observing)
 	if err != nil {
 		return fail(err)
 	}
@@ -85,7 +88,7 @@ func (o *Operator) Workers(ctx context.Context) (Roster, error) {
 		}
 	}
 	for _, m := range fleet.Members {
-		if m.ID != me.ID && !strings.HasPrefix(m.ID, "operator-") {
+		if !strings.HasPrefix(m.ID, observer) {
 			r.Workers = append(r.Workers, RosterWorker{Member: m, Shards: map[string]int{}, Drain: drains[drainName(m.ID)]})
 		}
 	}

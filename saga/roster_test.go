@@ -37,7 +37,7 @@ func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		home := newHome()
 		a := open(t, home, newHouse(), saga.Config{Worker: "a"})
-		open(t, home, newHouse(), saga.Config{Worker: "b"})
+		open(t, home, newHouse(), saga.Config{Worker: "operator-b"})
 		require.NoError(t, store.Sleep(t.Context(), time.Minute))
 		operator := saga.NewOperator(home)
 		require.NoError(t, operator.PauseType(t.Context(), "refund", by))
@@ -56,7 +56,7 @@ func TestWorkers(t *testing.T) {
 			require.Equal(t, "refund", r.Pauses[0].Type)
 			require.NoError(t, store.Sleep(t.Context(), time.Minute))
 		}
-		require.NoError(t, operator.Drain(t.Context(), "b", by))
+		require.NoError(t, operator.Drain(t.Context(), "operator-b", by))
 		require.NoError(t, store.Sleep(t.Context(), time.Minute))
 		r, err := operator.Workers(t.Context())
 		require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestWorkers(t *testing.T) {
 		r, err = operator.Workers(t.Context())
 		require.NoError(t, err)
 		for _, w := range r.Workers {
-			require.Equal(t, w.ID == "b", w.Live, w.ID)
+			require.Equal(t, w.ID == "operator-b", w.Live, w.ID)
 		}
 	})
 }
