@@ -138,6 +138,11 @@
 // waits for effects at work and commits what comes of them; when its context ends
 // they are cancelled, and done again by whoever takes over.
 //
+// # Tests
+//
+// Package sagatest tests a saga step by step, and explores it: every order of what
+// can happen, with every failure.
+//
 // # Sources
 //
 // Sagas are those of Garcia-Molina and Salem (1987); pivot and retriable steps are
