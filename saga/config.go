@@ -50,7 +50,8 @@ type Config struct {
 	// MaxBatch is how many decisions are committed together at most, when
 	// several wait. The default is 128.
 	MaxBatch int
-	// Commits is how many commits may be on their way at once. The default is 1.
+	// Commits is how many commits may be on their way at once. The default is
+	// what the store says ([Parallel]), or else 1.
 	Commits int
 	// MaxRecover is how many effects may be at work while sagas are taken over;
 	// above it, taking over waits. The default is 1000.

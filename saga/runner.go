@@ -47,6 +47,9 @@ type Runner struct {
 // New makes a runner of those types of sagas. Without [Runner.Run] it leaves
 // running them to other processes.
 func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
+	if p, ok := s.(Parallel); ok && cfg.Commits == 0 {
+		cfg.Commits = p.Commits()
+	}
 	r := &Runner{store: s, simulated: cfg.Runtime != nil, config: cfg.withDefaults(), kinds: map[string]*kind{}}
 	if s == nil {
 		return nil, errors.New("saga runner: store is nil")

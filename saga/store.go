@@ -108,6 +108,13 @@ type Waker interface {
 	Wake(ctx context.Context) <-chan struct{}
 }
 
+// Parallel is a home that has more done when several commits are on their way at
+// once.
+type Parallel interface {
+	// Commits is how many do well, at least 1; [Config].Commits overrides it.
+	Commits() int
+}
+
 // Shards is how many shards the sagas of a type are spread over.
 const Shards = 64
 
