@@ -18,6 +18,7 @@ import (
 	"github.com/seed57833328/rondo/eventstore/postgres/postgrestest"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/memory"
+	"github.com/seed57833328/rondo/saga/postgres"
 )
 
 // The benchmarks compare sagas with the same durable writes made by hand, through
@@ -181,7 +182,7 @@ func (o *ours) saga(ctx context.Context, key string) error {
 // countedStore counts what is asked of a home: each call is one statement in a
 // transaction of its own, but for those of leases, which are seldom.
 type countedStore struct {
-	saga.Store
+	*postgres.Store
 
 	commits, calls atomic.Int64
 }

@@ -80,6 +80,9 @@
 // Visibility. What a method has returned is seen by calls in all processes that
 // begin afterwards.
 //
+// Batches. A runner has at most 4 commits on their way, unless [saga.Config].Commits
+// says otherwise. What comes meanwhile is committed together.
+//
 // Blocking. Each call takes a connection, for as long as the statement takes.
 // Commits that have a saga in common wait for each other, and those that cross are
 // tried again. Joining, claiming and leaving wait for one another, under an

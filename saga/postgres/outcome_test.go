@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,27 +182,21 @@ func TestRestartDuringRecovery(t *testing.T) {
 	}
 	kill()
 
-	reached := make(chan int, 3*sagas)
-	n := 0
+	var calls atomic.Int64
 	act := func(ctx context.Context, request string) error {
-		err := world.act(ctx, request)
-		world.mu.Lock()
-		n++
-		reached <- n
-		world.mu.Unlock()
-		return err
+		defer calls.Add(1)
+		return world.act(ctx, request)
 	}
 	_, _ = run(t, home, saga.Config{Worker: "b", Handlers: handlers(act)})
 	for _, disturb := range []struct {
-		at int
+		at int64
 		do func()
 	}{
 		{20, func() { server.Restart(t, postgrestest.Fast) }},
 		{150, func() { server.Restart(t, postgrestest.Immediate) }},
 		{300, func() { db.EndSessions(t) }},
 	} {
-		for <-reached < disturb.at {
-		}
+		require.Eventually(t, func() bool { return calls.Load() >= disturb.at }, waitAtMost, pollEvery)
 		disturb.do()
 	}
 	for i := range sagas {

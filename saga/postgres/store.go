@@ -22,6 +22,8 @@ const (
 	// otherwise with pool_max_conns.
 	poolSize = 20
 	opening  = "open home of sagas"
+	// parallelCommits is how many commits a runner has on their way at once.
+	parallelCommits = 4
 )
 
 // Store is a home for sagas in a PostgreSQL database. Make it with [Open] or
@@ -40,8 +42,9 @@ type Store struct {
 }
 
 var (
-	_ saga.Store = (*Store)(nil)
-	_ saga.Waker = (*Store)(nil)
+	_ saga.Store    = (*Store)(nil)
+	_ saga.Waker    = (*Store)(nil)
+	_ saga.Parallel = (*Store)(nil)
 )
 
 // Open opens the home in the database at a URL, such as
@@ -105,6 +108,10 @@ func (s *Store) Close() error {
 	})
 	return nil
 }
+
+// Commits is how many commits do well at once, see [saga.Parallel]: while one waits
+// for the disk others are made, and the server writes several to the disk together.
+func (s *Store) Commits() int { return parallelCommits }
 
 // open tells whether a call may begin.
 func (s *Store) open(ctx context.Context) error {
