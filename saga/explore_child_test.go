@@ -342,10 +342,6 @@ func TestExploreChild(t *testing.T) {
 		{name: "cancelled and a crash", long: true, cancels: true, more: []testkit.Option{completed, reopened, noneWaits, testkit.Crashes(1)}},
 		{name: "cancelled and a lost reply", long: true, cancels: true, more: []testkit.Option{completed, reopened, lost, testkit.LostReplies(1)}},
 		{name: "cancelled and a duplicate", long: true, cancels: true, more: []testkit.Option{completed, reopened, noneWaits, testkit.Duplicates(1)}},
-		{name: "deadline and a crash", long: true, begin: bear{true}, more: []testkit.Option{completed, noneWaits, testkit.Crashes(1)}},
-		{name: "all faults", long: true, more: []testkit.Option{
-			completed, lost, testkit.Crashes(1), testkit.LostReplies(1), testkit.Duplicates(1), testkit.Failures(1), testkit.MaxStates(20_000_000),
-		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
