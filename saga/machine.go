@@ -196,7 +196,7 @@ const (
 type host struct {
 	deciders map[string]*decider
 	// resident is how long a machine stays in memory for what is due. What is due
-	// later is for the runner to find.
+	// later is for the runner to find, as long as Record.Due is still to come.
 	resident time.Duration
 }
 
@@ -581,14 +581,18 @@ func (t *turn) rest() {
 	t.Armed = next
 }
 
-// wanted is when the machine wants to be woken; zero is not at all.
+// wanted is when the machine wants to be woken; zero is not at all. While what was
+// due is at work, such as another attempt, Record.Due is past and stays so until
+// the next commit: the runner does not find what is due after it, however late, so
+// that the machine has to wake for it by itself.
 func (t *turn) wanted() (next time.Time) {
 	if !t.Head.works() || t.Leaving {
 		return next
 	}
-	now := t.env.Now()
+	now, first := t.env.Now(), t.Head.Record.Due
+	alone := !first.IsZero() && !first.After(now)
 	consider := func(at time.Time) {
-		if at.After(now) && at.Sub(now) <= t.resident && (next.IsZero() || at.Before(next)) {
+		if at.After(now) && (alone || at.Sub(now) <= t.resident) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
