@@ -13,6 +13,10 @@ import (
 	"github.com/seed57833328/rondo/eventstore/memory"
 	"github.com/seed57833328/rondo/eventstore/postgres"
 	"github.com/seed57833328/rondo/eventstore/sqlite"
+	"github.com/seed57833328/rondo/saga"
+	sagamemory "github.com/seed57833328/rondo/saga/memory"
+	sagapostgres "github.com/seed57833328/rondo/saga/postgres"
+	sagasqlite "github.com/seed57833328/rondo/saga/sqlite"
 )
 
 // eventStore is what a sale needs of a home.
@@ -22,9 +26,16 @@ type eventStore interface {
 	Close() error
 }
 
-// home is where the log of a sale is: what --db says.
+// sagaStore is what a sale needs besides, in the same place.
+type sagaStore interface {
+	saga.Store
+	Close() error
+}
+
+// home is where a sale is kept: what --db says.
 type home struct {
 	eventStore
+	sagas sagaStore
 	// name is what --db takes to go on, "" if nothing does. It has no password.
 	name string
 	// temporary is a folder to be removed with the sale, "" if there is none.
@@ -53,7 +64,7 @@ func openHome(ctx context.Context, db string) (*home, error) {
 	switch scheme {
 	case "memory":
 		store, err := memory.New(memory.Config{})
-		return &home{eventStore: store}, err
+		return &home{eventStore: store, sagas: sagamemory.New(sagamemory.Config{})}, err
 	case "sqlite":
 		return openFile(ctx, rest, "")
 	case "":
@@ -67,7 +78,11 @@ func openHome(ctx context.Context, db string) (*home, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &home{eventStore: store, name: redacted(db)}, nil
+	sagas, err := sagapostgres.Open(ctx, db, sagapostgres.Config{AutoMigrate: true})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return &home{eventStore: store, sagas: sagas, name: redacted(db)}, nil
 }
 
 // redacted is what may be shown of what names a home.
@@ -87,7 +102,11 @@ func openFile(ctx context.Context, path, temporary string) (*home, error) {
 	if err != nil {
 		return nil, errors.Join(err, remove(temporary))
 	}
-	return &home{eventStore: store, name: "sqlite:" + path, temporary: temporary}, nil
+	sagas, err := sagasqlite.Open(ctx, path, sagasqlite.Config{})
+	if err != nil {
+		return nil, errors.Join(err, store.Close(), remove(temporary))
+	}
+	return &home{eventStore: store, sagas: sagas, name: "sqlite:" + path, temporary: temporary}, nil
 }
 
 // again is the command that goes on with the sale, "" if none does.
@@ -97,6 +116,17 @@ func (h *home) again() string {
 	}
 	return fmt.Sprintf("go run ./examples/ticketing --db %s", h.name)
 }
+
+// where says where the sale is, for people.
+func (h *home) where() string {
+	if h.name == "" {
+		return "memory"
+	}
+	return h.name
+}
+
+// Close closes both stores.
+func (h *home) Close() error { return errors.Join(h.sagas.Close(), h.eventStore.Close()) }
 
 // forget closes a home and removes it, if it was made for one sale alone.
 func (h *home) forget() error { return errors.Join(h.Close(), remove(h.temporary)) }

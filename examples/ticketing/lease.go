@@ -19,8 +19,16 @@ const leaseName = "ticketing"
 // after a process was killed.
 var leaseFor = 3 * time.Second
 
-// errTaken is why a sale ends that another process has taken over.
-var errTaken = errors.New("another process has taken the sale over")
+// takenError is why a sale ends that another process has taken over.
+type takenError struct{ held *eventstore.LeaseHeldError }
+
+func (e takenError) Error() string {
+	return fmt.Sprintf("another process has taken the sale over: %v", e.held)
+}
+
+// Retryable says that this is no verdict on what was to be written: the other
+// process will do it.
+func (takenError) Retryable() bool { return true }
 
 // lease is the right to run the sale that is in a home. It is a home whose
 // appends are refused while the right is not certain: a process that was stopped
@@ -93,12 +101,12 @@ func (l *lease) renew(ctx context.Context) {
 		case <-time.After(leaseFor / 3):
 		}
 		// What cannot be reached now is asked again.
-		if err := l.acquire(ctx); errors.As(err, new(*eventstore.LeaseHeldError)) {
-			err = fmt.Errorf("%w: %v", errTaken, err) //nolint:errorlint // not to be tried again
+		var held *eventstore.LeaseHeldError
+		if err := l.acquire(ctx); errors.As(err, &held) {
 			l.mu.Lock()
-			l.taken = err
+			l.taken = takenError{held}
 			l.mu.Unlock()
-			l.lost(err)
+			l.lost(takenError{held})
 			return
 		}
 	}

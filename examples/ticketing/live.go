@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/examples/ticketing/audit"
+	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/show"
@@ -49,7 +50,7 @@ func refuse(ctx context.Context, code int, err error, stderr io.Writer) int {
 	return code
 }
 
-// patience is how far the log may be behind the sale before the clock waits for
+// patience is how far its home may be behind the sale before the clock waits for
 // it, in the sale's time.
 const patience = 3 * time.Second
 
@@ -83,67 +84,80 @@ func (l *live) run(ctx context.Context) int {
 
 // hold runs the sale while the process has the right to.
 func (l *live) hold(ctx context.Context, stop context.CancelCauseFunc) int {
-	past, err := sale.Read(ctx, l.lease)
+	books, err := sale.Read(ctx, l.lease)
 	if err == nil {
-		err = l.adopt(past)
+		err = l.adopt(books)
 	}
 	if err != nil {
 		return refuse(ctx, exitUsage, fmt.Errorf("--db %s: %w", redacted(l.db), err), l.stderr)
 	}
-	goesOn := past.Events > 0
-	if err := past.Begin(ctx, l.terms); err != nil {
-		l.forget = !goesOn
+	last, err := sale.Last(ctx, l.home.sagas)
+	if err != nil {
 		return refuse(ctx, exitFailed, err, l.stderr)
 	}
-	rt := newFastRuntime(l.speed, past.Last)
+	if last.Before(l.terms.OpenedAt) {
+		last = l.terms.OpenedAt
+	}
+	rt := newFastRuntime(l.speed, last)
 	defer rt.stop()
+	lag := &lag{now: rt.Now}
+	rt.waitFor(func(now time.Time) bool { return lag.since(now) > patience })
 	var screen *show.Screen
 	if terminal, ok := l.stdout.(*os.File); ok && !l.plain && isTerminal(terminal) {
 		screen = newScreen(terminal)
 	}
-	watch := func(h sale.Happening) {
-		if screen != nil {
-			screen.Happened(h, l.terms.OpenedAt)
-		}
-	}
-	s, err := sale.New(sale.Config{
-		Seed: l.terms.Seed, Rates: l.terms.Rates, Runtime: rt, Past: past, Watch: watch, Halted: stop,
+	s, err := sale.New(&pacedLog{l.lease, lag}, &pacedSagas{l.home.sagas, lag}, sale.Config{
+		Seed: l.terms.Seed, Rates: l.terms.Rates, Runtime: rt, Speed: l.speed, Halted: stop,
+		Watch: func(h sale.Happening) {
+			if screen != nil {
+				screen.Happened(h, l.terms.OpenedAt)
+			}
+		},
 	})
 	if err != nil {
 		return refuse(ctx, exitFailed, err, l.stderr)
 	}
-	s.Offer(l.hall()...)
-	rt.waitFor(func(now time.Time) bool { return s.Lag(now) > patience })
-	l.greet(past, goesOn)
+	l.greet(books, last)
+	return l.judge(ctx, s, rt, l.serve(ctx, s, rt, books, screen))
+}
 
-	unfollow := follow(s, rt, l.terms.OpenedAt, screen, l.stdout)
-	if err = s.GoOn(ctx); err == nil && !past.Closed {
-		err = s.Serve(ctx, l.customers, l.terms.Seed)
+// serve goes on with the sale, or begins it, and follows it to its end.
+func (l *live) serve(ctx context.Context, s *sale.Sale, rt *fastRuntime, books *sale.Books, screen *show.Screen) error {
+	if !books.Opened {
+		if err := s.Begin(ctx, l.terms); err != nil {
+			return err
+		}
 	}
-	unfollow()
-	if err == nil && !past.Closed {
-		err = past.Close(ctx)
+	if err := s.Run(ctx); err != nil || books.Closed() {
+		return err
 	}
-	return l.judge(ctx, s, rt, err)
+	if err := s.Open(ctx, l.hall()); err != nil {
+		return err
+	}
+	defer follow(ctx, s, rt, l.terms.OpenedAt, screen, l.stdout)()
+	if err := s.Serve(ctx, l.customers, l.terms.Seed); err != nil {
+		return err
+	}
+	_, err := s.Event(ctx, l.hall().Name, event.Close{})
+	return err
 }
 
 // greet says what begins.
-func (l *live) greet(past *sale.Past, goesOn bool) {
+func (l *live) greet(books *sale.Books, last time.Time) {
 	fmt.Fprintf(l.stdout, "%d customers, %d seats, %g times real speed, failures of seed %d\n", l.customers, l.seats, l.speed, l.terms.Seed)
 	switch again := l.home.again(); {
-	case past.Closed:
-		fmt.Fprintf(l.stdout, "the sale is over: %d events are read\n", past.Events)
-	case goesOn:
-		fmt.Fprintf(l.stdout, "the sale goes on at %s, after %d events\n", show.Clock(past.Last.Sub(l.terms.OpenedAt)), past.Events)
+	case books.Closed():
+		fmt.Fprintf(l.stdout, "the sale is over: %d events are read\n", books.Count)
+	case books.Opened:
+		fmt.Fprintf(l.stdout, "the sale goes on at %s, after %d events\n", show.Clock(last.Sub(l.terms.OpenedAt)), books.Count)
 	case again != "":
-		fmt.Fprintf(l.stdout, "its log is in %s; whenever it is stopped, it goes on with\n  %s\n", l.home.name, again)
+		fmt.Fprintf(l.stdout, "it is in %s; whenever it is stopped, it goes on with\n  %s\n", l.home.name, again)
 	}
 }
 
 // judge tells how the sale went and audits it.
 func (l *live) judge(ctx context.Context, s *sale.Sale, rt *fastRuntime, err error) int {
-	took, tally := time.Since(rt.began), s.Tally()
-	fmt.Fprintf(l.stdout, "%s\n%s\n", show.Clock(rt.Now().Sub(l.terms.OpenedAt)), strings.Join(show.Summary(tally), "\n"))
+	took := time.Since(rt.began)
 	if ctx.Err() != nil {
 		_ = s.Close(ctx) // cuts short what goes on, and says what: not of interest here
 		code := refuse(ctx, exitFailed, err, l.stderr)
@@ -154,13 +168,15 @@ func (l *live) judge(ctx context.Context, s *sale.Sale, rt *fastRuntime, err err
 		}
 		return code
 	}
-	records, readErr := s.RecordsInLog(ctx)
+	tally, uncounted := s.Tally(ctx)
+	records, unread := s.Records(ctx)
 	report := audit.Run(records)
-	err = errors.Join(err, readErr, s.Close(ctx))
+	err = errors.Join(err, uncounted, unread, s.Close(ctx))
 	reservations := tally.Open + tally.Completed + tally.Failed + tally.Cancelled
 	rate := func(n int64) float64 { return float64(n) / took.Seconds() }
-	fmt.Fprintf(l.stdout, "\n%.2f s: %d reservations, %.0f a second; %d actions, %.0f a second; %d events, %.0f a second\n\naudit\n%s",
-		took.Seconds(), reservations, rate(int64(reservations)), tally.Actions, rate(tally.Actions), tally.Events, rate(tally.Events), report)
+	fmt.Fprintf(l.stdout, "%s\n%s\n", show.Clock(rt.Now().Sub(l.terms.OpenedAt)), strings.Join(show.Summary(tally), "\n"))
+	fmt.Fprintf(l.stdout, "\n%.2f s: %d reservations, %.0f a second; %d decisions, %.0f a second; %d events, %.0f a second\n\naudit\n%s",
+		took.Seconds(), reservations, rate(int64(reservations)), tally.Decisions, rate(tally.Decisions), tally.Events, rate(tally.Events), report)
 	code := verdict(report.Passed(), err, l.stdout, l.stderr)
 	l.forget = code == exitOK
 	if code != exitOK {
@@ -170,15 +186,20 @@ func (l *live) judge(ctx context.Context, s *sale.Sale, rt *fastRuntime, err err
 }
 
 // follow shows the sale while it goes on, on the screen or in lines.
-func follow(s *sale.Sale, rt *fastRuntime, opened time.Time, screen *show.Screen, stdout io.Writer) (stop func()) {
+func follow(ctx context.Context, s *sale.Sale, rt *fastRuntime, opened time.Time, screen *show.Screen, stdout io.Writer) (stop func()) {
 	clock := func() string { return show.Clock(rt.Now().Sub(opened)) }
+	// What cannot be read now is shown the next time.
 	if screen != nil {
 		return screen.Start(func() (string, sale.Tally, []inventory.Section) {
-			return clock(), s.Tally(), s.Sections()
+			tally, _ := s.Tally(ctx)
+			sections, _ := s.Sections(ctx)
+			return clock(), tally, sections
 		})
 	}
 	return every(rt, progressEvery, func() {
-		fmt.Fprintf(stdout, "%s  %s\n", clock(), show.Progress(s.Tally()))
+		if tally, err := s.Tally(ctx); err == nil {
+			fmt.Fprintf(stdout, "%s  %s\n", clock(), show.Progress(tally))
+		}
 	})
 }
 

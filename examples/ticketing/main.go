@@ -32,6 +32,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err != nil:
 		fmt.Fprintf(stderr, "ticketing: %v (--help tells more)\n", err)
 		return exitUsage
+	case o.serve:
+		return runServe(ctx, o, stdout, stderr)
 	case o.given["script"]:
 		return runScript(ctx, o, stdin, stdout, stderr)
 	case o.given["seeds"]:

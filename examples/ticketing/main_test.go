@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/examples/ticketing/audit"
+	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
+	"github.com/seed57833328/rondo/reducer"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -72,7 +74,7 @@ func TestLiveSale(t *testing.T) {
 	require.Empty(t, stderr)
 	require.Contains(t, stdout, "150 customers, 60 seats, 2000 times real speed, failures of seed ")
 	require.Regexp(t, `\d\d:\d\d\.\d{3}  seats \d+ sold `, stdout)
-	require.Regexp(t, `\n\d+\.\d\d s: \d+ reservations, \d+ a second; \d+ actions, \d+ a second; \d+ events, \d+ a second\n`, stdout)
+	require.Regexp(t, `\n\d+\.\d\d s: \d+ reservations, \d+ a second; \d+ decisions, \d+ a second; \d+ events, \d+ a second\n`, stdout)
 	require.Contains(t, stdout, "the audit passed\n")
 }
 
@@ -122,6 +124,9 @@ func TestExitCodes(t *testing.T) {
 		"script and size": {"--script - --seats 7", "", exitUsage, "", "--seats: has no meaning with --script"},
 		"seed and speed":  {"--seed 1 --speed 7", "", exitUsage, "", "--speed: has no meaning with --seed"},
 		"seed and db":     {"--seed 1 --db memory", "", exitUsage, "", "--db: has no meaning with --seed"},
+		"serve and seats": {"serve --seats 7", "", exitUsage, "", "--seats: has no meaning with serve"},
+		"addr":            {"--addr localhost:1", "", exitUsage, "", "--addr: has no meaning without serve"},
+		"bad addr":        {"serve --db memory --addr nowhere", "", exitFailed, "", "--addr nowhere: "},
 		"db":              {"--db mysql://localhost/sale", "", exitUsage, "", `invalid value "mysql://localhost/sale" for flag -db: want memory, sqlite:FILE or postgres://`},
 		"db without file": {"--db sqlite:", "", exitUsage, "", `invalid value "sqlite:" for flag -db: want memory, sqlite:FILE or`},
 		"db, a directory": {"--db sqlite:" + directory, "", exitUsage, "", "want the path of a file, not of a directory"},
@@ -177,13 +182,17 @@ func TestHallHasTheSeats(t *testing.T) {
 	for _, c := range []struct{ seats, sections int }{{500, 5}, {1, 1}, {7, 3}, {41, 2}, {50_000, 50}} {
 		o := options{seats: c.seats, sections: c.sections}
 		total := 0
-		for _, s := range o.hall() {
-			total += s.Seats()
-			require.Positive(t, s.Seats())
-			require.Positive(t, s.Tier.Price)
+		d := o.hall()
+		events, err := event.Decider{}.Decide(&event.State{}, d, reducer.Env{})
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		for _, section := range d.Sections {
+			for _, seats := range section.Rows {
+				total += seats
+			}
 		}
 		require.Equal(t, c.seats, total)
-		require.Len(t, o.hall(), c.sections)
+		require.Len(t, d.Sections, c.sections)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
-	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/script"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
@@ -35,6 +35,8 @@ type options struct {
 	script                     string
 	db                         string
 	plain                      bool
+	serve                      bool
+	addr                       string
 
 	terms sale.Terms      // of a live sale
 	given map[string]bool // the flags that were
@@ -47,6 +49,7 @@ then audits it. It is the reference application of rondo.
   ticketing --seed 7        a simulated one, which repeats exactly
   ticketing --seeds 1000    simulated ones of the seeds 1 to 1000, audited
   ticketing --script FILE   a simulated one of the commands in FILE (- is stdin)
+  ticketing serve           an HTTP API, in real time
 
 Flags:
   --customers N    how many customers come (2000)
@@ -55,7 +58,7 @@ Flags:
   --decline RATE   how many charges are declined, from 0 to 1 (0.15)
   --timeout RATE   how many requests the gateway leaves without an answer (0.1)
   --late RATE      how many charges it decides after 20 s to 7 minutes (0.1)
-                   In a script these rates are 0 unless given.
+                   In a script, and served, these rates are 0 unless given.
   --speed N        how many times faster than real a live sale runs (300: five
                    minutes pass in a second)
   --db HOME        where a live sale has its log; another run goes on with it,
@@ -65,6 +68,7 @@ Flags:
                    temporary file, removed when the audit has passed.
                    A sale keeps its customers, seats and rates.
   --plain          print lines in a terminal too
+  --addr HOST:PORT where serve listens (localhost:8080)
   --seed N, --seeds N, --script FILE   as above; --seed goes with --script too
 
 Commands of a script, one JSON object a line (# begins a comment):
@@ -78,19 +82,30 @@ whose sale another process runs is 1.
 func parseOptions(args []string) (options, error) {
 	o := options{customers: 2000, seats: 500, sections: 5, speed: 300, given: map[string]bool{}}
 	o.rates = gateway.Rates{Decline: 0.15, Timeout: 0.10, Late: 0.10}
+	if o.serve = len(args) > 0 && args[0] == "serve"; o.serve {
+		args = args[1:]
+	}
 	fs := flags(&o)
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
 	fs.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
-	if o.given["script"] {
+	if o.given["script"] || o.serve {
 		o.quietUnlessGiven()
 	}
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("argument %q: want flags only", fs.Arg(0))
 	}
+	for _, name := range []string{"customers", "seats", "sections", "speed", "seeds", "script", "plain"} {
+		if o.serve && o.given[name] {
+			return o, fmt.Errorf("--%s: has no meaning with serve", name)
+		}
+	}
+	if !o.serve && o.given["addr"] {
+		return o, errors.New("--addr: has no meaning without serve")
+	}
 	for _, p := range meaningless {
-		if o.given[p.flag] && o.given[p.beside] {
+		if !o.serve && o.given[p.flag] && o.given[p.beside] {
 			return o, fmt.Errorf("--%s: has no meaning with --%s", p.flag, p.beside)
 		}
 	}
@@ -108,7 +123,7 @@ var meaningless = []struct{ flag, beside string }{
 	{"customers", "script"}, {"seats", "script"}, {"sections", "script"},
 }
 
-// quietUnlessGiven leaves failures to the script.
+// quietUnlessGiven leaves failures to the script, or has none.
 func (o *options) quietUnlessGiven() {
 	for name, rate := range map[string]*float64{"decline": &o.rates.Decline, "timeout": &o.rates.Timeout, "late": &o.rates.Late} {
 		if !o.given[name] {
@@ -132,6 +147,7 @@ func flags(o *options) *flag.FlagSet {
 	fs.StringVar(&o.script, "script", "", "")
 	fs.Var((*db)(&o.db), "db", "")
 	fs.BoolVar(&o.plain, "plain", false, "")
+	fs.StringVar(&o.addr, "addr", "localhost:8080", "")
 	return fs
 }
 
@@ -214,8 +230,8 @@ func (d *db) Set(text string) error {
 
 // adopt makes the options those of a live sale: of the one that a log has, or
 // else of one that begins.
-func (o *options) adopt(past *sale.Past) error {
-	if past.Events == 0 {
+func (o *options) adopt(books *sale.Books) error {
+	if !books.Opened {
 		o.terms = sale.Terms{
 			Customers: o.customers, Seats: o.seats, Sections: o.sections, Rates: o.rates,
 			Seed:     uint64(rand.Uint32()), //nolint:gosec // any will do; a short one is easier to type
@@ -223,7 +239,7 @@ func (o *options) adopt(past *sale.Past) error {
 		}
 		return nil
 	}
-	t := past.Terms
+	t := books.Terms
 	for _, f := range []struct {
 		name      string
 		asked, is any
@@ -244,10 +260,9 @@ const seatsInRow = 20
 
 // hall is what is on offer: sections as even as they can be, the first ones the
 // dearest.
-func (o *options) hall() []inventory.Section {
-	tiers := []ticket.Tier{{Name: "Premium", Price: 149_90}, {Name: "Standard", Price: 89_50}, {Name: "Economy", Price: 45_25}}
-	sections := make([]inventory.Section, o.sections)
-	for i := range sections {
+func (o *options) hall() event.Draft {
+	d := event.Draft{Name: "gala", Tiers: []ticket.Tier{{Name: "Premium", Price: 149_90}, {Name: "Standard", Price: 89_50}, {Name: "Economy", Price: 45_25}}}
+	for i := range o.sections {
 		seats := o.seats / o.sections
 		if i < o.seats%o.sections {
 			seats++
@@ -256,8 +271,9 @@ func (o *options) hall() []inventory.Section {
 		for ; seats > 0; seats -= seatsInRow {
 			rows = append(rows, min(seats, seatsInRow))
 		}
-		id := ticket.Section{Event: "gala", Name: fmt.Sprintf("S%d", i+1)}
-		sections[i] = inventory.NewSection(id, tiers[i*len(tiers)/len(sections)], rows...)
+		d.Sections = append(d.Sections, event.Layout{
+			Name: fmt.Sprintf("S%d", i+1), Tier: d.Tiers[i*len(d.Tiers)/o.sections].Name, Rows: rows,
+		})
 	}
-	return sections
+	return d
 }

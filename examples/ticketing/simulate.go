@@ -27,31 +27,42 @@ const progressEvery = 30 * time.Second
 // simulate runs the sale of one seed from the opening to the audit. What it
 // writes depends on the seed and the options alone. Without an out it writes
 // nothing, and is the same sale.
-func simulate(o options, seed uint64, out io.Writer) (audit.Report, error) {
-	var report audit.Report
-	var failure error
-	err := sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
-		var s *sale.Sale
-		if s, failure = sale.New(sale.Config{Seed: seed, Rates: o.rates, Runtime: rt}); failure != nil {
-			return
-		}
-		s.Offer(o.hall()...)
-		stop := every(rt, progressEvery, func() {
-			if out != nil {
-				fmt.Fprintf(out, "%s  %s\n", show.Clock(rt.Elapsed()), show.Progress(s.Tally()))
-			}
-		})
-		failure = s.Serve(ctx, o.customers, seed)
-		stop()
-		report = audit.Run(s.Records())
-		failure = errors.Join(failure, s.Close(ctx))
-		if out != nil {
-			tally := s.Tally()
-			fmt.Fprintf(out, "%s\n%s\n", show.Clock(rt.Elapsed()), strings.Join(show.Summary(tally), "\n"))
-			fmt.Fprintf(out, "\n%d actions in %s of simulated time\n\naudit\n%s", tally.Actions, rt.Elapsed().Round(time.Second), report)
-		}
+func simulate(o options, seed uint64, out io.Writer) (report audit.Report, err error) {
+	if out == nil {
+		out = io.Discard
+	}
+	crash := sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
+		report, err = simulated(ctx, rt, o, seed, out)
 	})
-	return report, errors.Join(failure, err)
+	return report, errors.Join(err, crash)
+}
+
+func simulated(ctx context.Context, rt *sim.Runtime, o options, seed uint64, out io.Writer) (audit.Report, error) {
+	s, err := sale.InMemory(sale.Config{Seed: seed, Rates: o.rates, Runtime: rt})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Run(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.Open(ctx, o.hall()); err != nil {
+		return nil, err
+	}
+	tally := func() sale.Tally {
+		t, unread := s.Tally(ctx)
+		err = errors.Join(err, unread)
+		return t
+	}
+	stop := every(rt, progressEvery, func() {
+		fmt.Fprintf(out, "%s  %s\n", show.Clock(rt.Elapsed()), show.Progress(tally()))
+	})
+	served := s.Serve(ctx, o.customers, seed)
+	stop()
+	records, unread := s.Records(ctx)
+	report, t := audit.Run(records), tally()
+	fmt.Fprintf(out, "%s\n%s\n", show.Clock(rt.Elapsed()), strings.Join(show.Summary(t), "\n"))
+	fmt.Fprintf(out, "\n%d decisions, %d events in %s of simulated time\n\naudit\n%s", t.Decisions, t.Events, rt.Elapsed().Round(time.Second), report)
+	return report, errors.Join(err, served, unread, s.Close(ctx))
 }
 
 // every calls f again and again, until stop is called. No call of f goes on when

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
+	"github.com/seed57833328/rondo/examples/ticketing/payment"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 )
@@ -19,11 +20,13 @@ type Records struct {
 	Offered      []inventory.Section // as they were put on sale
 	Sections     []inventory.Section // as they stand
 	Tickets      []ticket.Ticket
+	Void         []ticket.Ticket // were issued, and are worth nothing any more
+	Payments     map[ticket.Reservation]payment.State
 	Ledger       []gateway.Entry
 	InTheWorks   []ticket.Reservation // charges that the gateway has not decided
 	Opened       []ticket.Reservation
 	Reservations map[ticket.Reservation]reservation.State
-	DeadLetters  []string
+	Stuck        []string // sagas that wait for an operator
 }
 
 // Report is what an audit finds: a check for each promise.
@@ -44,9 +47,10 @@ func Run(r Records) Report {
 		b.tickets(),
 		b.charges(),
 		b.payments(),
+		b.recorded(),
 		b.sums(),
 		b.decisions(),
-		b.deadLetters(),
+		b.stuck(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
+	"github.com/seed57833328/rondo/examples/ticketing/payment"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 )
@@ -19,6 +20,7 @@ type books struct {
 	charged  map[ticket.Reservation][]ticket.Money
 	refunded map[ticket.Reservation][]ticket.Money
 	issued   map[ticket.Reservation][]ticket.Ticket
+	void     map[ticket.Reservation]bool
 	opened   map[ticket.Reservation]bool
 }
 
@@ -29,6 +31,7 @@ func newBooks(r Records) *books {
 		charged:  map[ticket.Reservation][]ticket.Money{},
 		refunded: map[ticket.Reservation][]ticket.Money{},
 		issued:   map[ticket.Reservation][]ticket.Ticket{},
+		void:     map[ticket.Reservation]bool{},
 		opened:   map[ticket.Reservation]bool{},
 	}
 	for _, s := range r.Offered {
@@ -44,6 +47,9 @@ func newBooks(r Records) *books {
 	}
 	for _, t := range r.Tickets {
 		b.issued[t.Reservation] = append(b.issued[t.Reservation], t)
+	}
+	for _, t := range r.Void {
+		b.void[t.Reservation] = true
 	}
 	for _, id := range r.Opened {
 		b.opened[id] = true
@@ -220,6 +226,33 @@ func (b *books) payments() Check {
 	return c
 }
 
+// recorded: what is recorded of payments is what the gateway has done.
+func (b *books) recorded() Check {
+	c := Check{Promise: "each payment recorded as made"}
+	for _, id := range slices.Sorted(maps.Keys(b.Payments)) {
+		p := b.Payments[id]
+		charged, refunded := sum(b.charged[id]), sum(b.refunded[id])
+		var took, gave ticket.Money
+		switch p.Phase {
+		case payment.IsCharged:
+			took = p.Amount
+		case payment.IsRefunded:
+			took, gave = p.Amount, p.Refunded
+		default:
+		}
+		if took != charged || gave != refunded {
+			c.problem("payment %s is %s: %s taken, %s given back; the gateway has %s and %s", id, p.Phase, took, gave, charged, refunded)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.charged)) {
+		if _, ok := b.Payments[id]; !ok {
+			c.problem("the gateway charged %s, of which no payment is recorded", id)
+		}
+	}
+	c.Found = fmt.Sprintf("%d payments", len(b.Payments))
+	return c
+}
+
 // sums: the money is what the sold seats cost, to the cent.
 func (b *books) sums() Check {
 	c := Check{Promise: "money kept is price of sold seats"}
@@ -258,8 +291,8 @@ func (b *books) decisions() Check {
 		case !ok:
 			c.problem("%s was opened and is not known", id)
 		case !r.Phase.Decided():
-			c.problem("%s is %s, with %v to be undone after %d attempts", id, r.Phase, r.Undo, r.Attempts)
-		case r.Phase == reservation.Completed && tickets == 0:
+			c.problem("%s is %s", id, r.Phase)
+		case r.Phase == reservation.Completed && tickets == 0 && !b.void[id]:
 			c.problem("%s is completed and has no ticket", id)
 		case r.Phase != reservation.Completed && tickets > 0:
 			c.problem("%s is %s and has a ticket", id, r.Phase)
@@ -284,12 +317,12 @@ func (b *books) decisions() Check {
 	return c
 }
 
-// deadLetters: nothing came to nothing.
-func (b *books) deadLetters() Check {
+// stuck: no saga has given up.
+func (b *books) stuck() Check {
 	return Check{
-		Promise:  "no dead letters",
-		Found:    fmt.Sprintf("%d dead letters", len(b.DeadLetters)),
-		Problems: b.DeadLetters,
+		Promise:  "nothing waits for an operator",
+		Found:    fmt.Sprintf("%d stuck", len(b.Stuck)),
+		Problems: b.Stuck,
 	}
 }
 

@@ -7,8 +7,8 @@
 // number of requests that came about that key before. So it does not depend on
 // the order in which customers come, and repeats with the seed.
 //
-// What it has done is in a log, a stream for each key, before it answers: the
-// gateway outlives the sale's process, as it would in life.
+// Its accounts are in a log before it answers: the gateway outlives the sale's
+// process, as it would in life.
 package gateway
 
 import (
@@ -17,16 +17,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/seed57833328/rondo/effect"
-	"github.com/seed57833328/rondo/eventstore"
-	"github.com/seed57833328/rondo/examples/ticketing/payment"
-	"github.com/seed57833328/rondo/examples/ticketing/recorder"
+	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/store"
 )
@@ -57,138 +52,89 @@ const (
 	answerTime   = 100 * time.Millisecond
 )
 
-var errProcessing = errors.New("charge is still in the works")
+// ErrDeclined is the gateway's refusal to charge.
+var ErrDeclined = errors.New("declined")
+
+// Accounts hosts what the gateway has done.
+type Accounts = aggregate.Host[Account, Command, Event]
 
 // Gateway is the simulated gateway. Its methods may be called from any
 // goroutine.
 type Gateway struct {
-	seed  uint64
-	rates Rates
-	log   *recorder.Log
+	seed     uint64
+	rates    Rates
+	accounts *Accounts
 
-	mu       sync.Mutex // of what the accounts have
-	accounts map[ticket.Reservation]*account
+	mu     sync.Mutex
+	served map[ticket.Reservation]*served
 }
 
-// account is what the gateway knows under one key.
-type account struct {
-	ledger
+// served is what the process remembers of its requests about a key.
+type served struct {
 	behaviour *Behaviour // instead of what is drawn, nil for none
 	requests  int
 	silent    int // requests left without an answer
 }
 
-// ledger is what has happened under a key, as the log has it. Time decides: a
-// charge is done once it is decidedAt, whoever looks.
-type ledger struct {
-	version    eventstore.Version
-	charge     payment.Standing // as it stands when decided
-	amount     ticket.Money
-	decidedAt  time.Time
-	refundedAt time.Time // zero if it was not
-	closed     bool      // nothing is charged any more
-}
-
-// New makes a gateway that writes to that log.
-func New(seed uint64, rates Rates, log *recorder.Log) *Gateway {
-	return &Gateway{seed: seed, rates: rates, log: log, accounts: map[ticket.Reservation]*account{}}
+// New makes a gateway with those accounts.
+func New(seed uint64, rates Rates, accounts *Accounts) *Gateway {
+	return &Gateway{seed: seed, rates: rates, accounts: accounts, served: map[ticket.Reservation]*served{}}
 }
 
 // Behave sets what the gateway does to the first charge under a key.
 func (g *Gateway) Behave(key ticket.Reservation, b Behaviour) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.account(key).behaviour = &b
+	g.of(key).behaviour = &b
 }
 
-// Handlers are the handlers of the payment's requests.
-func (g *Gateway) Handlers() []effect.Handler {
-	return []effect.Handler{
-		effect.Handle(g.submitCharge),
-		effect.Handle(g.lookUp),
-		effect.Handle(g.submitRefund),
+// Charge charges a card. The key makes it happen once, however often it is asked.
+// It returns an error that wraps [ErrDeclined] if the gateway will not, now and
+// for ever; after any other error it is unknown what happened.
+func (g *Gateway) Charge(ctx context.Context, key ticket.Reservation, amount ticket.Money) error {
+	lost, heard := g.hears(key)
+	if lost {
+		return reply(ctx, 0, false)
 	}
-}
-
-func (g *Gateway) submitCharge(ctx context.Context, q payment.SubmitCharge) (struct{}, error) {
-	standing, wait, heard, err := g.takeCharge(ctx, q, now(ctx))
+	declined, delay := g.decides(key)
+	got, err := g.accounts.Execute(ctx, string(key), take{amount, declined, delay})
 	if err != nil {
-		return struct{}{}, err
+		return err
 	}
-	if err := reply(ctx, wait, heard); err != nil {
-		return struct{}{}, err
+	a := got.State
+	if err := reply(ctx, max(0, a.DecidedAt.Sub(now(ctx))), heard); err != nil {
+		return err
 	}
-	if standing != payment.StandsCharged {
-		return struct{}{}, fmt.Errorf("charge %s: %w", q.Key, payment.ErrDeclined)
+	if a.Declined || a.Amount == 0 {
+		return fmt.Errorf("charge %s: %w", key, ErrDeclined)
 	}
-	return struct{}{}, nil
+	return nil
 }
 
-// takeCharge decides a charge. It returns what will have become of it, after
-// which wait, and whether the caller hears of it.
-func (g *Gateway) takeCharge(ctx context.Context, q payment.SubmitCharge, now time.Time) (s payment.Standing, wait time.Duration, heard bool, err error) {
-	lost, heard := g.hears(q.Key)
-	declined, delay := g.decides(q.Key)
-	l, err := g.keep(ctx, q.Key, func(l *ledger) any {
-		if l.charge != payment.StandsUnknown || l.closed || lost { // it came before, too late, or never
-			return nil
-		}
-		return ChargeTaken{q.Key, q.Amount, declined, now.Add(delay)}
-	})
-	if l.charge == payment.StandsUnknown && l.closed {
-		return payment.StandsDeclined, 0, heard, err
+// Refund gives back what was charged under the key, and charges nothing under it
+// from now on. It returns the amount given back, the same each time. A charge
+// that is not decided yet is an error.
+func (g *Gateway) Refund(ctx context.Context, key ticket.Reservation) (ticket.Money, error) {
+	lost, heard := g.hears(key)
+	if lost {
+		return 0, reply(ctx, 0, false)
 	}
-	return l.charge, max(0, l.decidedAt.Sub(now)), heard, err
-}
-
-func (g *Gateway) lookUp(ctx context.Context, q payment.LookUp) (payment.Standing, error) {
-	standing, heard := g.takeLookup(q.Key, now(ctx))
-	return standing, reply(ctx, 0, heard)
-}
-
-func (g *Gateway) takeLookup(key ticket.Reservation, now time.Time) (s payment.Standing, heard bool) {
-	_, heard = g.hears(key)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.account(key).standing(now), heard
-}
-
-func (g *Gateway) submitRefund(ctx context.Context, q payment.SubmitRefund) (ticket.Money, error) {
-	amount, heard, err := g.takeRefund(ctx, q.Key, now(ctx))
+	got, err := g.accounts.Execute(ctx, string(key), closeAccount{})
 	if silence := reply(ctx, 0, heard); silence != nil {
 		return 0, silence
 	}
-	return amount, err
+	if err != nil || got.State.RefundedAt.IsZero() {
+		return 0, err
+	}
+	return got.State.Amount, nil
 }
 
-func (g *Gateway) takeRefund(ctx context.Context, key ticket.Reservation, now time.Time) (amount ticket.Money, heard bool, err error) {
-	lost, heard := g.hears(key)
-	if lost {
-		return 0, false, nil
-	}
-	l, err := g.keep(ctx, key, func(l *ledger) any {
-		if l.closed || l.standing(now) == payment.StandsProcessing {
-			return nil
-		}
-		return Closed{key, now}
-	})
-	switch {
-	case err != nil:
-		return 0, heard, err
-	case !l.closed:
-		return 0, heard, fmt.Errorf("refund %s: %w", key, errProcessing)
-	case l.refundedAt.IsZero():
-		return 0, heard, nil
-	}
-	return l.amount, heard, nil
-}
-
-// account finds that of a key. It is called with mu held.
-func (g *Gateway) account(key ticket.Reservation) *account {
-	a := g.accounts[key]
+// of finds what is remembered of a key. It is called with mu held.
+func (g *Gateway) of(key ticket.Reservation) *served {
+	a := g.served[key]
 	if a == nil {
-		a = &account{}
-		g.accounts[key] = a
+		a = &served{}
+		g.served[key] = a
 	}
 	return a
 }
@@ -198,7 +144,7 @@ func (g *Gateway) account(key ticket.Reservation) *account {
 func (g *Gateway) hears(key ticket.Reservation) (lost, heard bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := g.account(key)
+	a := g.of(key)
 	a.requests++
 	if b := a.behaviour; b != nil {
 		lost = b.Lost && a.requests == 1
@@ -215,7 +161,7 @@ func (g *Gateway) hears(key ticket.Reservation) (lost, heard bool) {
 // how long it is in the works.
 func (g *Gateway) decides(key ticket.Reservation) (declined bool, delay time.Duration) {
 	g.mu.Lock()
-	b := g.account(key).behaviour
+	b := g.of(key).behaviour
 	g.mu.Unlock()
 	part := g.draw(key, "delay", 0)
 	usual := time.Second + time.Duration(part*float64(6*time.Second))
@@ -234,13 +180,6 @@ func (g *Gateway) draw(key ticket.Reservation, what string, n int) float64 {
 	h := fnv.New64a()
 	fmt.Fprint(h, key, "/", what, "/", n)
 	return rand.New(rand.NewPCG(g.seed, h.Sum64())).Float64() //nolint:gosec // repeatable on purpose
-}
-
-func (l *ledger) standing(now time.Time) payment.Standing {
-	if l.charge != payment.StandsUnknown && now.Before(l.decidedAt) {
-		return payment.StandsProcessing
-	}
-	return l.charge
 }
 
 func now(ctx context.Context) time.Time { return store.RuntimeOf(ctx).Now() }
@@ -279,23 +218,14 @@ const (
 
 func (k Kind) String() string { return [...]string{"unknown", "charge", "refund"}[k] }
 
-// Ledger returns what was charged and refunded up to now, by key, and the keys
-// of charges that are not decided yet.
-func (g *Gateway) Ledger(now time.Time) (entries []Entry, undecided []ticket.Reservation) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(g.accounts)) {
-		a := g.accounts[key]
-		switch a.standing(now) {
-		case payment.StandsProcessing:
-			undecided = append(undecided, key)
-		case payment.StandsCharged:
-			entries = append(entries, Entry{key, IsCharge, a.amount, a.decidedAt})
-			if !a.refundedAt.IsZero() {
-				entries = append(entries, Entry{key, IsRefund, a.amount, a.refundedAt})
-			}
-		case payment.StandsUnknown, payment.StandsDeclined:
-		}
+// Entries are the lines of the ledger that are of this account, up to now.
+func (a *Account) Entries(key ticket.Reservation, now time.Time) []Entry {
+	if !a.Charged(now) {
+		return nil
 	}
-	return entries, undecided
+	entries := []Entry{{key, IsCharge, a.Amount, a.DecidedAt}}
+	if !a.RefundedAt.IsZero() {
+		entries = append(entries, Entry{key, IsRefund, a.Amount, a.RefundedAt})
+	}
+	return entries
 }

@@ -10,13 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/eventstore/memory"
-	"github.com/seed57833328/rondo/examples/ticketing/payment"
-	"github.com/seed57833328/rondo/examples/ticketing/recorder"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/store"
 	"github.com/seed57833328/rondo/store/sim"
+	"github.com/seed57833328/rondo/testkit"
 )
 
 // simulated runs f on virtual time.
@@ -25,19 +25,24 @@ func simulated(t *testing.T, f func(ctx context.Context, rt *sim.Runtime)) {
 	require.NoError(t, sim.Run(1, f))
 }
 
-// newGateway makes one with a log in memory.
-func newGateway(t *testing.T, seed uint64, rates Rates) *Gateway {
+// newGateway makes one with accounts in memory.
+func newGateway(t *testing.T, rt store.Runtime, seed uint64, rates Rates) *Gateway {
 	t.Helper()
-	home, err := memory.New(memory.Config{})
+	log, err := memory.New(memory.Config{})
 	require.NoError(t, err)
-	return withLog(t, seed, rates, home)
+	registry, err := eventstore.NewRegistry(Types()...)
+	require.NoError(t, err)
+	accounts, err := aggregate.New("gateway", Decider{}, registry, log, aggregate.Config[Account]{Runtime: rt})
+	require.NoError(t, err)
+	return New(seed, rates, accounts)
 }
 
-func withLog(t *testing.T, seed uint64, rates Rates, home eventstore.Store) *Gateway {
+// ledger is what an account has come to.
+func ledger(ctx context.Context, t *testing.T, g *Gateway, key ticket.Reservation) (Account, []Entry) {
 	t.Helper()
-	registry, err := eventstore.NewRegistry(Events()...)
+	got, err := g.accounts.Load(ctx, string(key))
 	require.NoError(t, err)
-	return New(seed, rates, &recorder.Log{Store: home, Registry: registry})
+	return got.State, got.State.Entries(key, store.RuntimeOf(ctx).Now())
 }
 
 // within runs f and gives up after d, as a client with a timeout does.
@@ -48,44 +53,56 @@ func within[R any](ctx context.Context, rt *sim.Runtime, d time.Duration, f func
 	return f(ctx)
 }
 
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	taken := ChargeTaken{500, false, noon.Add(time.Minute)}
+	testkit.Given(t, Decider{}).At(noon).
+		When(take{500, false, time.Minute}).Then(taken).
+		When(take{500, true, 0}).ThenNothing().
+		When(closeAccount{}).ThenRejected("charge-in-the-works")
+	testkit.Given(t, Decider{}, taken).At(taken.DecidedAt).
+		When(closeAccount{}).Then(Closed{taken.DecidedAt}).
+		ThenState(func(a *Account) { a.Closed, a.RefundedAt = true, taken.DecidedAt }).
+		When(closeAccount{}).ThenNothing()
+	testkit.Given(t, Decider{}).At(noon).
+		When(closeAccount{}).Then(Closed{noon}).ThenState(func(a *Account) { a.Closed = true }).
+		When(take{500, false, 0}).ThenNothing()
+	testkit.Given(t, Decider{}, ChargeTaken{500, true, noon}).At(noon).
+		When(closeAccount{}).Then(Closed{noon}).ThenState(func(a *Account) { a.Closed = true })
+}
+
 func TestChargeRefundLedger(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(ctx context.Context, rt *sim.Runtime) {
-		g := newGateway(t, 1, Rates{})
+		g := newGateway(t, rt, 1, Rates{})
 		for range 2 { // the second does nothing
-			_, err := g.submitCharge(ctx, payment.SubmitCharge{Key: "ann", Amount: 500})
-			require.NoError(t, err)
+			require.NoError(t, g.Charge(ctx, "ann", 500))
 		}
-		standing, err := g.lookUp(ctx, payment.LookUp{Key: "ann"})
-		require.NoError(t, err)
-		require.Equal(t, payment.StandsCharged, standing)
-		ledger, undecided := g.Ledger(rt.Now())
-		require.Empty(t, undecided)
-		require.Len(t, ledger, 1)
-
+		_, entries := ledger(ctx, t, g, "ann")
+		require.Len(t, entries, 1)
 		for range 2 {
-			amount, err := g.submitRefund(ctx, payment.SubmitRefund{Key: "ann"})
+			amount, err := g.Refund(ctx, "ann")
 			require.NoError(t, err)
 			require.Equal(t, ticket.Money(500), amount)
 		}
-		ledger, _ = g.Ledger(rt.Now())
-		require.Equal(t, []Kind{IsCharge, IsRefund}, []Kind{ledger[0].Kind, ledger[1].Kind})
-		require.Equal(t, ledger[0].Amount, ledger[1].Amount)
-		require.True(t, ledger[0].At.Before(ledger[1].At))
+		_, entries = ledger(ctx, t, g, "ann")
+		require.Equal(t, []Kind{IsCharge, IsRefund}, []Kind{entries[0].Kind, entries[1].Kind})
+		require.Equal(t, entries[0].Amount, entries[1].Amount)
+		require.True(t, entries[0].At.Before(entries[1].At))
 	})
 }
 
 func TestRefundClosesTheKey(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(ctx context.Context, rt *sim.Runtime) {
-		g := newGateway(t, 1, Rates{})
-		amount, err := g.submitRefund(ctx, payment.SubmitRefund{Key: "ann"})
+		g := newGateway(t, rt, 1, Rates{})
+		amount, err := g.Refund(ctx, "ann")
 		require.NoError(t, err)
 		require.Zero(t, amount)
-		_, err = g.submitCharge(ctx, payment.SubmitCharge{Key: "ann", Amount: 500})
-		require.ErrorIs(t, err, payment.ErrDeclined)
-		ledger, _ := g.Ledger(rt.Now())
-		require.Empty(t, ledger)
+		require.ErrorIs(t, g.Charge(ctx, "ann", 500), ErrDeclined)
+		_, entries := ledger(ctx, t, g, "ann")
+		require.Empty(t, entries)
 	})
 }
 
@@ -95,46 +112,42 @@ func TestBehaviours(t *testing.T) {
 		behaviour Behaviour
 		heard     bool // the client hears of its charge in time
 		declined  bool
-		soon      payment.Standing // when the client has given up
-		later     payment.Standing // ten minutes after
+		soon      int // charges when the client has given up
+		later     int // ten minutes after
 	}{
-		"as usual": {Behaviour{}, true, false, payment.StandsCharged, payment.StandsCharged},
-		"decline":  {Behaviour{Decline: true}, true, true, payment.StandsDeclined, payment.StandsDeclined},
-		"timeout":  {Behaviour{Silent: true}, false, false, payment.StandsCharged, payment.StandsCharged},
-		"lost":     {Behaviour{Lost: true}, false, false, payment.StandsUnknown, payment.StandsUnknown},
-		"late":     {Behaviour{Delay: 6 * time.Minute}, false, false, payment.StandsProcessing, payment.StandsCharged},
+		"as usual": {Behaviour{}, true, false, 1, 1},
+		"decline":  {Behaviour{Decline: true}, true, true, 0, 0},
+		"timeout":  {Behaviour{Silent: true}, false, false, 1, 1},
+		"lost":     {Behaviour{Lost: true}, false, false, 0, 0},
+		"late":     {Behaviour{Delay: 6 * time.Minute}, false, false, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			simulated(t, func(ctx context.Context, rt *sim.Runtime) {
-				g := newGateway(t, 1, Rates{})
+				g := newGateway(t, rt, 1, Rates{})
 				g.Behave("ann", c.behaviour)
 				_, err := within(ctx, rt, 10*time.Second, func(ctx context.Context) (struct{}, error) {
-					return g.submitCharge(ctx, payment.SubmitCharge{Key: "ann", Amount: 500})
+					return struct{}{}, g.Charge(ctx, "ann", 500)
 				})
 				switch {
 				case c.declined:
-					require.ErrorIs(t, err, payment.ErrDeclined)
+					require.ErrorIs(t, err, ErrDeclined)
 				case c.heard:
 					require.NoError(t, err)
 				default:
 					require.ErrorIs(t, err, context.Canceled)
 				}
-				standing, err := g.lookUp(ctx, payment.LookUp{Key: "ann"})
-				require.NoError(t, err)
-				require.Equal(t, c.soon, standing)
-				_, err = g.submitRefund(ctx, payment.SubmitRefund{Key: "eve"}) // another's business
-				require.NoError(t, err)
-				if c.soon == payment.StandsProcessing {
-					_, err = g.submitRefund(ctx, payment.SubmitRefund{Key: "ann"})
-					require.ErrorIs(t, err, errProcessing)
-					_, undecided := g.Ledger(rt.Now())
-					require.Equal(t, []ticket.Reservation{"ann"}, undecided)
+				account, entries := ledger(ctx, t, g, "ann")
+				require.Len(t, entries, c.soon)
+				require.Equal(t, name == "late", account.InTheWorks(rt.Now()))
+				if name == "late" {
+					_, err = g.Refund(ctx, "ann")
+					require.Error(t, err)
+					require.True(t, aggregate.IsRejection(err))
 				}
 				require.NoError(t, store.Sleep(ctx, 10*time.Minute))
-				standing, err = g.lookUp(ctx, payment.LookUp{Key: "ann"})
-				require.NoError(t, err)
-				require.Equal(t, c.later, standing)
+				_, entries = ledger(ctx, t, g, "ann")
+				require.Len(t, entries, c.later)
 			})
 		})
 	}
@@ -148,13 +161,13 @@ func TestDrawsDoNotDependOnTheOrder(t *testing.T) {
 		keys[i] = ticket.Reservation(fmt.Sprintf("r%d", i))
 	}
 	fates := func(keys []ticket.Reservation, seed uint64) map[ticket.Reservation]string {
-		g, now := newGateway(t, seed, Rates{Decline: 0.2, Timeout: 0.2, Late: 0.2}), sim.Start
+		g := New(seed, Rates{Decline: 0.2, Timeout: 0.2, Late: 0.2}, nil)
 		fates := map[ticket.Reservation]string{}
 		for range 3 {
 			for _, key := range keys {
-				standing, wait, heard, err := g.takeCharge(t.Context(), payment.SubmitCharge{Key: key, Amount: 1}, now)
-				require.NoError(t, err)
-				fates[key] += fmt.Sprintln(standing, wait, heard)
+				lost, heard := g.hears(key)
+				declined, delay := g.decides(key)
+				fates[key] += fmt.Sprintln(lost, heard, declined, delay)
 			}
 		}
 		return fates
@@ -168,38 +181,36 @@ func TestDrawsDoNotDependOnTheOrder(t *testing.T) {
 func TestRatesAreKept(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
-	g := newGateway(t, 3, Rates{Decline: 0.2, Timeout: 0.1, Late: 0.3})
+	g := New(3, Rates{Decline: 0.2, Timeout: 0.1, Late: 0.3}, nil)
 	declined, silent, late := 0, 0, 0
 	for i := range n {
-		standing, wait, heard, err := g.takeCharge(t.Context(), payment.SubmitCharge{Key: ticket.Reservation(fmt.Sprint(i)), Amount: 1}, sim.Start)
-		require.NoError(t, err)
-		switch {
-		case !heard:
+		key := ticket.Reservation(fmt.Sprint(i))
+		if _, heard := g.hears(key); !heard {
 			silent++
-		case standing == payment.StandsDeclined:
+		}
+		no, delay := g.decides(key)
+		if no {
 			declined++
 		}
-		if wait >= earliestLate {
+		if delay >= earliestLate {
 			late++
-			require.Less(t, wait, latestLate)
+			require.Less(t, delay, latestLate)
 		}
 	}
-	near := func(want float64, got int) {
-		require.InDelta(t, want, float64(got)/n, 0.02)
-	}
+	near := func(want float64, got int) { require.InDelta(t, want, float64(got)/n, 0.02) }
 	near(0.1, silent)
-	near(0.9*0.2, declined)
-	near(0.95*0.3, late) // half of the silent ones were never heard of
+	near(0.2, declined)
+	near(0.3, late)
 }
 
 // However bad it is, it answers one day: a payment must come to its end.
 func TestSilenceEnds(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, 1, Rates{Timeout: 1})
+	g := New(1, Rates{Timeout: 1}, nil)
 	for range maxSilent {
-		_, heard := g.takeLookup("ann", sim.Start)
+		_, heard := g.hears("ann")
 		require.False(t, heard)
 	}
-	_, heard := g.takeLookup("ann", sim.Start)
+	_, heard := g.hears("ann")
 	require.True(t, heard)
 }

@@ -3,27 +3,13 @@ package inventory
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 )
 
 // MaxSeats is how many seats one reservation may have.
 const MaxSeats = 8
-
-// Why a command is refused.
-const (
-	SoldOut       ticket.Reason = "sold out"
-	TooFewLeft    ticket.Reason = "too few seats left"
-	NotTogether   ticket.Reason = "no seats side by side"
-	SeatTaken     ticket.Reason = "seat taken"
-	SeatTwice     ticket.Reason = "seat named twice"
-	NoSuchSeat    ticket.Reason = "no such seat"
-	NoSuchSection ticket.Reason = "no such section"
-	BadQuantity   ticket.Reason = "quantity out of range"
-	HoldOver      ticket.Reason = "hold is over"
-	NoHold        ticket.Reason = "no hold"
-	Unavailable   ticket.Reason = "section unavailable"
-)
 
 // Section is the seats of a section, and what became of each reservation that
 // had to do with them.
@@ -32,12 +18,16 @@ type Section struct {
 	Tier   ticket.Tier
 	Rows   [][]ticket.Reservation // who has the seat, "" is nobody; the front row first
 	Claims map[ticket.Reservation]Claim
+
+	Shut      bool // nothing is held any more
+	Cancelled bool // with its event: nothing is sold any more
 }
 
 // Claim is what a reservation has, or that it has nothing any more.
 type Claim struct {
 	Status Status
 	Seats  []ticket.Seat // while they are held or sold
+	Until  time.Time     // of a hold
 }
 
 // Status is how it stands with a claim.
@@ -48,20 +38,17 @@ const (
 	IsHeld Status = iota + 1
 	IsSold
 	IsReleased
-	IsExpired
 )
 
 func (s Status) String() string {
-	return [...]string{"unknown", "held", "sold", "released", "expired"}[s]
+	return [...]string{"unknown", "held", "sold", "released"}[s]
 }
 
 // NewSection is a section with every seat free. rows says how many seats each
 // row has, the front row first.
 func NewSection(id ticket.Section, tier ticket.Tier, rows ...int) Section {
-	s := Section{ID: id, Tier: tier, Claims: map[ticket.Reservation]Claim{}}
-	for _, seats := range rows {
-		s.Rows = append(s.Rows, make([]ticket.Reservation, seats))
-	}
+	var s Section
+	Decider{}.Evolve(&s, Opened{id, tier, rows})
 	return s
 }
 
@@ -112,7 +99,7 @@ func (s *Section) Has(seat ticket.Seat) bool {
 }
 
 // find returns the seats that a hold may have, or why it may not.
-func (s *Section) find(c Hold) ([]ticket.Seat, *ticket.RejectionError) {
+func (s *Section) find(c Hold) ([]ticket.Seat, error) {
 	if len(c.Chosen) > 0 {
 		return s.chosen(c.Chosen)
 	}
@@ -120,18 +107,18 @@ func (s *Section) find(c Hold) ([]ticket.Seat, *ticket.RejectionError) {
 }
 
 // chosen returns the seats that were asked for if all of them are free.
-func (s *Section) chosen(seats []ticket.Seat) ([]ticket.Seat, *ticket.RejectionError) {
+func (s *Section) chosen(seats []ticket.Seat) ([]ticket.Seat, error) {
 	if len(seats) > MaxSeats {
-		return nil, ticket.Reject(BadQuantity, "%d, want 1 to %d", len(seats), MaxSeats)
+		return nil, BadQuantity.Reject("%d, want 1 to %d", len(seats), MaxSeats)
 	}
 	for i, seat := range seats {
 		switch {
 		case !s.Has(seat):
-			return nil, ticket.Reject(NoSuchSeat, "%s", seat)
+			return nil, NoSuchSeat.Reject("%s", seat)
 		case slices.Contains(seats[:i], seat):
-			return nil, ticket.Reject(SeatTwice, "%s", seat)
+			return nil, SeatTwice.Reject("%s", seat)
 		case s.StatusAt(seat) != 0:
-			return nil, ticket.Reject(SeatTaken, "%s", seat)
+			return nil, SeatTaken.Reject("%s", seat)
 		}
 	}
 	return slices.Clone(seats), nil
@@ -140,9 +127,9 @@ func (s *Section) chosen(seats []ticket.Seat) ([]ticket.Seat, *ticket.RejectionE
 // best returns n seats side by side: in the row nearest to the stage that has
 // them, as near to that row's middle as they can be, rather left than right.
 // A party is never split.
-func (s *Section) best(n int) ([]ticket.Seat, *ticket.RejectionError) {
+func (s *Section) best(n int) ([]ticket.Seat, error) {
 	if n < 1 || n > MaxSeats {
-		return nil, ticket.Reject(BadQuantity, "%d, want 1 to %d", n, MaxSeats)
+		return nil, BadQuantity.Reject("%d, want 1 to %d", n, MaxSeats)
 	}
 	for i, row := range s.Rows {
 		if first := bestRun(row, n); first >= 0 {
@@ -155,11 +142,11 @@ func (s *Section) best(n int) ([]ticket.Seat, *ticket.RejectionError) {
 	}
 	switch free := s.Free(); {
 	case free == 0:
-		return nil, &ticket.RejectionError{Reason: SoldOut}
+		return nil, SoldOut.Reject("")
 	case free < n:
-		return nil, ticket.Reject(TooFewLeft, "%d of %d", free, n)
+		return nil, TooFewLeft.Reject("%d of %d", free, n)
 	default:
-		return nil, ticket.Reject(NotTogether, "%d of %d free", n, free)
+		return nil, NotTogether.Reject("%d of %d free", n, free)
 	}
 }
 
@@ -185,21 +172,3 @@ func bestRun(row []ticket.Reservation, n int) int {
 }
 
 func abs(n int) int { return max(n, -n) }
-
-// give makes a reservation the owner of seats.
-func (s *Section) give(r ticket.Reservation, seats []ticket.Seat) {
-	for _, seat := range seats {
-		s.Rows[seat.Row-1][seat.Number-1] = r
-	}
-	s.Claims[r] = Claim{Status: IsHeld, Seats: seats}
-}
-
-// take frees what a reservation has, and remembers why.
-func (s *Section) take(r ticket.Reservation, because Status) (freed []ticket.Seat) {
-	freed = s.Claims[r].Seats
-	for _, seat := range freed {
-		s.Rows[seat.Row-1][seat.Number-1] = ""
-	}
-	s.Claims[r] = Claim{Status: because}
-	return freed
-}

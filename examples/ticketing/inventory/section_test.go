@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 )
 
@@ -24,11 +25,19 @@ func drawn(rows ...string) Section {
 		for j, sign := range row {
 			if sign != '.' {
 				seat := ticket.Seat{Row: i + 1, Number: j + 1}
-				s.give(ticket.Reservation("in "+seat.String()), []ticket.Seat{seat})
+				Decider{}.Evolve(&s, Held{Reservation: ticket.Reservation("in " + seat.String()), Seats: []ticket.Seat{seat}})
 			}
 		}
 	}
 	return s
+}
+
+// reason is why something was rejected, for people.
+func reason(t *testing.T, err error) string {
+	t.Helper()
+	var rejection *aggregate.RejectionError
+	require.ErrorAs(t, err, &rejection)
+	return rejection.Reason
 }
 
 func TestBestAvailable(t *testing.T) {
@@ -65,7 +74,7 @@ func TestBestAvailable(t *testing.T) {
 			s := drawn(strings.Split(c.rows, "/")...)
 			seats, rejection := s.find(Hold{Quantity: c.n})
 			if rejection != nil {
-				require.Equal(t, c.want, rejection.Error())
+				require.Equal(t, c.want, reason(t, rejection))
 				return
 			}
 			require.Equal(t, c.want, ticket.Seats(seats))
@@ -95,7 +104,7 @@ func TestChosenSeats(t *testing.T) {
 			}
 			got, rejection := s.find(Hold{Chosen: seats})
 			if rejection != nil {
-				require.Equal(t, want, rejection.Error())
+				require.Equal(t, want, reason(t, rejection))
 				return
 			}
 			require.Equal(t, want, ticket.Seats(got))
@@ -138,7 +147,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	t.Parallel()
 	s := drawn("....")
 	c := s.Clone()
-	c.give("r", []ticket.Seat{{Row: 1, Number: 1}})
+	Decider{}.Evolve(&c, Held{Reservation: "r", Seats: []ticket.Seat{{Row: 1, Number: 1}}})
 	require.Equal(t, drawn("...."), s)
 	require.Equal(t, 3, c.Free())
 	require.Equal(t, 4, s.Seats())

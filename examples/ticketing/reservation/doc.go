@@ -1,26 +1,23 @@
 // Package reservation brings a reservation about: seats from the inventory, money
-// from the payment, a ticket for both. There is one store of it for each
-// reservation. It coordinates and leaves the work to others: one request for each
-// step, whose handler asks the store that does it.
+// by way of the gateway, a ticket for both. It is a durable saga, one for each
+// reservation: it decides, and leaves the work to others.
 //
-//	New ── Start ──▶ Holding ──▶ Paying ──▶ Confirming ──▶ Ticketing ──▶ Completed
-//	                    │           │            │
-//	                    ▼           ▼            ▼      Cancel, a refusal,
-//	                    └──── Compensating ◀─────┘      or the deadline
-//	                               │
-//	                               ▼
-//	                      Failed or Cancelled
+//	New ── Start ──▶ Holding ──▶ Requesting ──▶ Charging ──▶ Confirming ──▶ Ticketing ──▶ Completed
+//	                    │            │             │             │
+//	                    └────────────┴──────┬──────┴─────────────┘  a refusal, the deadline,
+//	                                        ▼                       a cancellation
+//	                                  Compensating ──▶ Failed or Cancelled
 //
-// # Compensation
+// # What is undone
 //
-// What may have to be undone goes on a stack, [State.Undo], when its request is
-// made, not when its answer comes: a step whose outcome is unknown is undone as
-// one that is done. A refusal ([ticket.RejectionError]) takes it off again, since
-// then nothing was done. Compensation undoes the stack from its top, one step at
-// a time, and tries each again until it is done. A reservation for which that
-// takes too many attempts is [State.Stuck], and goes on trying.
+// Holding seats, asking for the payment and charging the card each name what
+// undoes them when they are asked for, so that a step whose outcome is unknown is
+// undone as one that is done. A definitive refusal undoes nothing, for nothing was
+// done. The confirmation of the seats has no undo of its own: releasing them does.
 //
-// A reservation has until its deadline, [Deadline] after its start, to be paid.
-// Once the seats are confirmed only the ticket is left, which is tried until it
-// is issued: from there a reservation can no longer be cancelled.
+// A reservation has until its [Deadline] to be paid. Once the seats are confirmed
+// there is no way back (a pivot): the ticket is tried until it is issued.
+//
+// A card that is charged too late is refunded: the refund is asked for again and
+// again, under the same key, until the gateway has decided the charge.
 package reservation

@@ -1,220 +1,164 @@
 package reservation
 
 import (
-	"time"
-
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/reducer"
+	"github.com/seed57833328/rondo/saga"
 )
 
-var fx effect.Of[Action]
+// Action is what a reservation reduces.
+type Action interface{ isAction() }
 
-// The keys of effects. What is under one that was cancelled is never reduced: a
-// reservation that compensates hears no more of the step it gave up.
-const (
-	step     = "step"
-	deadline = "deadline"
-	asking   = "asking"
+// What comes from outside.
+type (
+	// Start begins a reservation.
+	Start struct{ Order Order }
+	// Cancel is the customer's. In the place of a Start it keeps the reservation
+	// from ever beginning.
+	Cancel struct{}
+	// CallOff tells that the event is cancelled.
+	CallOff struct{}
 )
+
+// What comes back from requests and timers.
+type (
+	// SeatsWereHeld tells which seats, and what they cost together.
+	SeatsWereHeld struct {
+		Seats []ticket.Seat
+		Price ticket.Money
+	}
+	// PaymentWasRequested tells that the card may be charged.
+	PaymentWasRequested struct{}
+	// WasCharged tells that the money is here.
+	WasCharged struct{}
+	// SeatsWereConfirmed tells that the seats are sold.
+	SeatsWereConfirmed struct{}
+	// TicketWasIssued tells that the customer has it.
+	TicketWasIssued struct{}
+	// StepFailed tells that one of these did not come about.
+	StepFailed struct{ Reason ticket.Reason }
+	// WasRefunded tells what the gateway has given back.
+	WasRefunded struct{ Amount ticket.Money }
+	// DeadlineDue ends the time to pay.
+	DeadlineDue struct{}
+)
+
+func (Start) isAction()               {}
+func (Cancel) isAction()              {}
+func (CallOff) isAction()             {}
+func (SeatsWereHeld) isAction()       {}
+func (PaymentWasRequested) isAction() {}
+func (WasCharged) isAction()          {}
+func (SeatsWereConfirmed) isAction()  {}
+func (TicketWasIssued) isAction()     {}
+func (StepFailed) isAction()          {}
+func (WasRefunded) isAction()         {}
+func (DeadlineDue) isAction()         {}
+
+var fx saga.Of[Action]
+
+const deadline = "deadline"
 
 // Reducer decides about one reservation.
 type Reducer struct{}
 
 // Reduce implements reducer.Reducer.
 func (Reducer) Reduce(s *State, action Action, _ reducer.Env) effect.Effect[Action] {
-	if late(s.Phase, action) {
-		return fx.None()
-	}
 	switch a := action.(type) {
 	case Start:
-		return start(s, a.Order)
-	case Resume:
-		return goOn(s)
+		return s.hold(a.Order)
 	case SeatsWereHeld:
-		return pay(s, a)
+		return s.requestPayment(a)
+	case PaymentWasRequested:
+		return s.charge()
 	case WasCharged:
-		return confirm(s)
+		return s.confirm()
 	case SeatsWereConfirmed:
-		return finishWithTicket(s)
+		return s.issueTicket()
 	case TicketWasIssued:
-		return decide(s)
-	case TicketFailed:
-		return fx.After(step, ticketWait, TicketDue{})
-	case TicketDue:
-		return issueTicket(s.Outcome.Ticket)
+		s.Phase = Completed
+		return fx.Complete()
 
 	case StepFailed:
-		return stepFailed(s, a)
+		return s.failed(a.Reason)
 	case DeadlineDue:
-		return compensate(s, Outcome{Phase: Failed, Reason: DeadlinePassed})
+		return s.compensate(Outcome{Phase: Failed, Reason: DeadlinePassed})
 	case Cancel:
-		return cancel(s, a)
+		return s.compensate(Outcome{Phase: Cancelled})
+	case CallOff:
+		return s.compensate(Outcome{Phase: Failed, Reason: EventCancelled})
 
-	case WasUndone:
-		return undone(s, a.Refunded)
-	case UndoFailed:
-		s.Attempts++
-		return fx.After(step, undoWait(s.Attempts), UndoDue{})
-	case UndoDue:
-		return undoLast(s)
-	}
-	return fx.None() // Finished: it was for those who asked
-}
-
-// late finds what comes of a step that was given up. A store never reduces what
-// was cancelled, but a recorder may have taken it up before that.
-func late(p Phase, action Action) bool {
-	switch action.(type) {
-	case SeatsWereHeld:
-		return p != Holding
-	case WasCharged:
-		return p != Paying
-	case SeatsWereConfirmed:
-		return p != Confirming
-	case TicketWasIssued, TicketFailed, TicketDue:
-		return p != Ticketing
-	case StepFailed:
-		return p != Holding && p != Paying && p != Confirming
-	case DeadlineDue:
-		return p != Holding && p != Paying
-	case WasUndone, UndoFailed, UndoDue:
-		return p != Compensating
-	}
-	return false
-}
-
-func start(s *State, order Order) effect.Effect[Action] {
-	if s.Phase != New {
-		return answer(s) // it came again, or was cancelled before
-	}
-	s.Order = order
-	s.Phase = Holding
-	s.Undo = append(s.Undo, SeatsHeld)
-	return fx.All(
-		answer(s),
-		fx.After(deadline, Deadline, DeadlineDue{}),
-		holdSeats(order))
-}
-
-// goOn asks again for what was on its way. Each request may be made twice.
-func goOn(s *State) effect.Effect[Action] {
-	s.Asking = 0
-	limit := fx.After(deadline, Deadline, DeadlineDue{})
-	switch s.Phase {
-	case Holding:
-		return fx.All(limit, holdSeats(s.Order))
-	case Paying:
-		return fx.All(limit, charge(s))
-	case Confirming:
-		return confirmSeats(s.Order)
-	case Ticketing:
-		return issueTicket(s.Outcome.Ticket)
-	case Compensating:
-		return undoLast(s)
-	case New, Completed, Failed, Cancelled:
+	case WasRefunded:
+		return s.refunded(a.Amount)
 	}
 	return fx.None()
 }
 
-func pay(s *State, held SeatsWereHeld) effect.Effect[Action] {
-	s.Seats, s.Price = held.Seats, held.Price
-	s.Phase = Paying
-	s.Undo = append(s.Undo, Paid)
-	return charge(s)
+func (s *State) hold(order Order) effect.Effect[Action] {
+	s.Order, s.Phase = order, Holding
+	return fx.All(
+		fx.After(deadline, Deadline, DeadlineDue{}),
+		fx.Do(HoldSeats{order.Section, inventory.Hold{Reservation: order.Reservation, Quantity: order.Quantity, Chosen: order.Chosen}},
+			saga.Undo(ReleaseSeats{order.Section, order.Reservation})))
 }
 
-func confirm(s *State) effect.Effect[Action] {
+func (s *State) requestPayment(held SeatsWereHeld) effect.Effect[Action] {
+	s.Phase, s.Seats, s.Price = Requesting, held.Seats, held.Price
+	id := s.Order.Reservation
+	return fx.Do(RequestPayment{id, s.Price}, saga.Undo(WithdrawPayment{id}))
+}
+
+func (s *State) charge() effect.Effect[Action] {
+	s.Phase = Charging
+	id := s.Order.Reservation
+	return fx.Do(ChargeCard{id, s.Price}, saga.Undo(RefundCard{id}))
+}
+
+func (s *State) confirm() effect.Effect[Action] {
 	s.Phase = Confirming
-	return fx.All(fx.Cancel(deadline), confirmSeats(s.Order))
+	id := s.Order.Reservation
+	return fx.All(
+		fx.Cancel(deadline),
+		fx.Do(RecordCharge{Reservation: id}),
+		fx.Do(ConfirmSeats{s.Order.Section, id}))
 }
 
-func finishWithTicket(s *State) effect.Effect[Action] {
+func (s *State) issueTicket() effect.Effect[Action] {
 	s.Phase = Ticketing
-	s.Undo = nil // there is no way back from here
 	s.Outcome = Outcome{Phase: Completed, Ticket: ticket.Ticket{
-		Reservation: s.Order.Reservation,
-		Customer:    s.Order.Customer,
-		Section:     s.Order.Section,
-		Seats:       s.Seats,
-		Paid:        s.Price,
+		Reservation: s.Order.Reservation, Customer: s.Order.Customer,
+		Section: s.Order.Section, Seats: s.Seats, Paid: s.Price,
 	}}
-	return issueTicket(s.Outcome.Ticket)
+	return fx.All(fx.Pivot(), fx.Do(IssueTicket{s.Outcome.Ticket}))
 }
 
-// stepFailed compensates. A step that was refused is off the stack: it left
-// nothing to undo. That of the seats stays when it is their confirmation which
-// was refused, since that has no undo of its own.
-func stepFailed(s *State, a StepFailed) effect.Effect[Action] {
-	if a.Certain && s.Phase != Confirming {
-		s.Undo = s.Undo[:len(s.Undo)-1]
+// failed gives up. A payment that waits for a card is told that it was declined.
+func (s *State) failed(reason ticket.Reason) effect.Effect[Action] {
+	declined := s.Phase == Charging && reason == CardDeclined
+	undo := s.compensate(Outcome{Phase: Failed, Reason: reason})
+	if declined {
+		return fx.All(undo, fx.Do(RecordCharge{s.Order.Reservation, true}))
 	}
-	return compensate(s, Outcome{Phase: Failed, Reason: a.Reason})
+	return undo
 }
 
-func cancel(s *State, c Cancel) effect.Effect[Action] {
-	outcome := Outcome{Phase: Cancelled}
+// compensate undoes what was done, unless that goes on already, or it is too late.
+func (s *State) compensate(outcome Outcome) effect.Effect[Action] {
 	switch s.Phase {
-	case New: // before its Start, which will find it cancelled
-		s.Order.Reservation = c.Reservation
-		s.Phase, s.Outcome = Cancelled, outcome
-	case Holding, Paying, Confirming:
-		return fx.All(answer(s), compensate(s, outcome))
-	default: // too late
+	case Ticketing, Compensating, Completed, Failed, Cancelled:
+		return fx.None()
+	case New, Holding, Requesting, Charging, Confirming:
 	}
-	return answer(s)
+	s.Phase, s.Outcome = Compensating, outcome
+	return fx.Compensate(outcome.String())
 }
 
-// compensate gives up the step under way and undoes what was done.
-func compensate(s *State, outcome Outcome) effect.Effect[Action] {
-	s.Phase = Compensating
-	s.Outcome = outcome
-	return fx.All(fx.Cancel(step), fx.Cancel(deadline), undoLast(s))
-}
-
-// undoLast undoes the top of the stack, or ends the reservation if it is empty.
-func undoLast(s *State) effect.Effect[Action] {
-	if len(s.Undo) == 0 {
-		return decide(s)
+func (s *State) refunded(amount ticket.Money) effect.Effect[Action] {
+	if amount == 0 { // the card was never charged
+		return fx.None()
 	}
-	if s.Undo[len(s.Undo)-1] == Paid {
-		return refund(s.Order)
-	}
-	return releaseSeats(s.Order)
-}
-
-func undone(s *State, refunded ticket.Money) effect.Effect[Action] {
-	s.Undo = s.Undo[:len(s.Undo)-1]
-	s.Attempts = 0
-	s.Outcome.Refunded += refunded
-	return undoLast(s)
-}
-
-// undoWait doubles up to a bound.
-func undoWait(attempts int) time.Duration {
-	wait := firstUndoWait
-	for range attempts - 1 {
-		wait = min(2*wait, longestUndoWait)
-	}
-	return wait
-}
-
-// decide ends the reservation and answers everybody who asked.
-func decide(s *State) effect.Effect[Action] {
-	s.Phase = s.Outcome.Phase
-	all := make([]effect.Effect[Action], s.Asking)
-	for i := range all {
-		all[i] = fx.Resume(asking, Finished{s.Outcome})
-	}
-	s.Asking = 0
-	return fx.All(all...)
-}
-
-// answer tells how the reservation ended, now or when it has.
-func answer(s *State) effect.Effect[Action] {
-	if s.Phase.Decided() {
-		return fx.Send(Finished{s.Outcome})
-	}
-	s.Asking++
-	return fx.Hold(asking)
+	s.Outcome.Refunded += amount
+	return fx.Do(RecordRefund{s.Order.Reservation, amount})
 }

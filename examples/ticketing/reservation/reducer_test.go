@@ -1,327 +1,152 @@
 package reservation
 
 import (
-	"errors"
-	"reflect"
-	"slices"
+	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/reducer"
-	"github.com/seed57833328/rondo/testkit"
-)
-
-const (
-	id    = ticket.Reservation("ann-1")
-	price = ticket.Money(299_80)
+	"github.com/seed57833328/rondo/saga"
 )
 
 var (
 	stalls = ticket.Section{Event: "gala", Name: "stalls"}
-	order  = Order{Reservation: id, Customer: "ann", Section: stalls, Quantity: 2}
-	seats  = []ticket.Seat{{Row: 1, Number: 4}, {Row: 1, Number: 5}}
-	stub   = ticket.Ticket{Reservation: id, Customer: "ann", Section: stalls, Seats: seats, Paid: price}
-
-	toHold    = HoldSeats{id, stalls, 2, nil}
-	toCharge  = Charge{id, price}
-	toConfirm = ConfirmSeats{id, stalls}
-	toRelease = ReleaseSeats{id, stalls}
-	toRefund  = Refund{id}
-	toIssue   = IssueTicket{stub}
-
-	errSoldOut  = &ticket.RejectionError{Reason: "sold out"}
-	errHoldOver = &ticket.RejectionError{Reason: "hold is over"}
-	errDeclined = &ticket.RejectionError{Reason: "card declined"}
-	errSilent   = errors.New("connection lost")
+	seats  = []ticket.Seat{{Row: 1, Number: 2}}
+	order  = Order{Reservation: "ann", Customer: "Ann", Section: stalls, Quantity: 1}
+	paid   = ticket.Ticket{Reservation: "ann", Customer: "Ann", Section: stalls, Seats: seats, Paid: 10_00}
 )
 
-type testStore = testkit.TestStore[State, Action]
-
-// holding is a reservation that has asked for seats.
-func holding(t *testing.T) *testStore {
-	t.Helper()
-	ts := testkit.New[State, Action](t, State{}, Reducer{})
-	ts.Send(Start{order}, func(s *State) {
-		*s = State{Order: order, Phase: Holding, Undo: []Step{SeatsHeld}, Asking: 1}
-	})
-	return ts
-}
-
-// paying is one that has seats and has asked for the money.
-func paying(t *testing.T) *testStore {
-	t.Helper()
-	ts := holding(t)
-	testkit.Reply(ts, toHold, SeatsWereHeld{seats, price})
-	ts.Receive(SeatsWereHeld{seats, price}, func(s *State) {
-		s.Phase, s.Seats, s.Price, s.Undo = Paying, seats, price, []Step{SeatsHeld, Paid}
-	})
-	return ts
-}
-
-// confirming is one that is paid.
-func confirming(t *testing.T) *testStore {
-	t.Helper()
-	ts := paying(t)
-	testkit.Reply(ts, toCharge, struct{}{})
-	ts.Receive(WasCharged{}, func(s *State) { s.Phase = Confirming })
-	return ts
-}
-
-// ticketing is one whose seats are sold.
-func ticketing(t *testing.T) *testStore {
-	t.Helper()
-	ts := confirming(t)
-	testkit.Reply(ts, toConfirm, struct{}{})
-	ts.Receive(SeatsWereConfirmed{}, func(s *State) {
-		s.Phase, s.Undo, s.Outcome = Ticketing, nil, Outcome{Phase: Completed, Ticket: stub}
-	})
-	return ts
-}
-
-// undoing is the change of whatever starts compensation.
-func undoing(o Outcome, left ...Step) func(*State) {
-	return func(s *State) { s.Phase, s.Outcome, s.Undo = Compensating, o, left }
-}
-
-// ends asserts that the top of the stack, the last there is, is undone, and with
-// it the reservation decided.
-func ends(ts *testStore, want Outcome) {
-	testkit.Reply(ts, toRelease, struct{}{})
-	ts.Receive(WasUndone{}, func(s *State) { s.Phase, s.Undo, s.Attempts, s.Asking = want.Phase, []Step{}, 0, 0 })
-	ts.Receive(Finished{want})
-}
-
-// refunds asserts that the payment is undone, and the seats are next.
-func refunds(ts *testStore, amount ticket.Money) {
-	testkit.Reply(ts, toRefund, amount)
-	ts.Receive(WasUndone{amount}, func(s *State) { s.Undo, s.Outcome.Refunded = []Step{SeatsHeld}, amount })
-}
-
-func TestReservation(t *testing.T) {
-	t.Parallel()
-	ts := ticketing(t)
-	testkit.Reply(ts, toIssue, struct{}{})
-	ts.Receive(TicketWasIssued{}, func(s *State) { s.Phase, s.Asking = Completed, 0 })
-	ts.Receive(Finished{Outcome{Phase: Completed, Ticket: stub}})
-	ts.Advance(24 * time.Hour) // its deadline is no more
-
-	ts.Send(Start{order}) // it comes again
-	ts.Receive(Finished{Outcome{Phase: Completed, Ticket: stub}})
-}
-
-func TestSeatsAreRefused(t *testing.T) {
-	t.Parallel()
-	ts := holding(t)
-	testkit.Fail(ts, toHold, errSoldOut) // nothing was done, so nothing is to be undone
-	ts.Receive(StepFailed{"sold out", true}, func(s *State) {
-		s.Phase, s.Outcome, s.Undo, s.Asking = Failed, Outcome{Phase: Failed, Reason: "sold out"}, []Step{}, 0
-	})
-	ts.Receive(Finished{Outcome{Phase: Failed, Reason: "sold out"}})
-}
-
-func TestSeatsAreUncertain(t *testing.T) {
-	t.Parallel()
-	ts := holding(t)
-	for range 2 { // attempts that are followed by another
-		testkit.Fail(ts, toHold, errSilent)
-		ts.Advance(2 * time.Second)
+// after reduces actions on a new reservation, and returns the state and what the
+// last of them asks for.
+func after(actions ...Action) (s State, asked string) {
+	var e effect.Effect[Action]
+	for _, a := range actions {
+		e = Reducer{}.Reduce(&s, a, reducer.Env{})
 	}
-	testkit.Fail(ts, toHold, errSilent)
-	want := Outcome{Phase: Failed, Reason: InventoryNoAnswer}
-	ts.Receive(StepFailed{InventoryNoAnswer, false}, undoing(want, SeatsHeld))
-	ends(ts, want)
+	return s, asks(effect.Describe(e))
 }
 
-func TestCardIsDeclined(t *testing.T) {
-	t.Parallel()
-	ts := paying(t)
-	testkit.Fail(ts, toCharge, errDeclined) // the seats are released, there is no refund
-	want := Outcome{Phase: Failed, Reason: "card declined"}
-	ts.Receive(StepFailed{"card declined", true}, undoing(want, SeatsHeld))
-	ends(ts, want)
-}
-
-func TestPaymentIsUncertain(t *testing.T) {
-	t.Parallel()
-	ts := paying(t)
-	testkit.Fail(ts, toCharge, errSilent) // it may have happened: refund, then release
-	want := Outcome{Phase: Failed, Reason: PaymentUncertain}
-	ts.Receive(StepFailed{PaymentUncertain, false}, undoing(want, SeatsHeld, Paid))
-	refunds(ts, 0)
-	ends(ts, want)
-}
-
-func TestHoldIsOverWhenThePaymentComes(t *testing.T) {
-	t.Parallel()
-	ts := confirming(t)
-	testkit.Fail(ts, toConfirm, errHoldOver)
-	ts.Receive(StepFailed{"hold is over", true}, undoing(Outcome{Phase: Failed, Reason: "hold is over"}, SeatsHeld, Paid))
-	refunds(ts, price)
-	ends(ts, Outcome{Phase: Failed, Reason: "hold is over", Refunded: price})
-}
-
-// The gateway takes its time. The deadline comes first, so the charge is
-// refunded, done or not: that it was done is only seen by the refund.
-func TestDeadlineRefundsALateCharge(t *testing.T) {
-	t.Parallel()
-	ts := paying(t)
-	ts.Advance(Deadline)
-	ts.Receive(DeadlineDue{}, undoing(Outcome{Phase: Failed, Reason: DeadlinePassed}, SeatsHeld, Paid))
-	refunds(ts, price)
-	ends(ts, Outcome{Phase: Failed, Reason: DeadlinePassed, Refunded: price})
-}
-
-func TestCustomerCancels(t *testing.T) {
-	t.Parallel()
-	t.Run("while seats are asked for", func(t *testing.T) {
-		t.Parallel()
-		ts := holding(t)
-		ts.Send(Cancel{id}, func(s *State) { undoing(Outcome{Phase: Cancelled}, SeatsHeld)(s); s.Asking = 2 })
-		endsForTwo(ts, Outcome{Phase: Cancelled})
-	})
-	t.Run("while paying", func(t *testing.T) {
-		t.Parallel()
-		ts := paying(t)
-		ts.Send(Cancel{id}, func(s *State) { undoing(Outcome{Phase: Cancelled}, SeatsHeld, Paid)(s); s.Asking = 2 })
-		refunds(ts, price)
-		endsForTwo(ts, Outcome{Phase: Cancelled, Refunded: price})
-	})
-	t.Run("while seats are confirmed", func(t *testing.T) {
-		t.Parallel()
-		ts := confirming(t)
-		ts.Send(Cancel{id}, func(s *State) { undoing(Outcome{Phase: Cancelled}, SeatsHeld, Paid)(s); s.Asking = 2 })
-		refunds(ts, price)
-		endsForTwo(ts, Outcome{Phase: Cancelled, Refunded: price})
-	})
-	t.Run("while it is undone already", func(t *testing.T) {
-		t.Parallel()
-		ts := paying(t)
-		testkit.Fail(ts, toCharge, errDeclined)
-		want := Outcome{Phase: Failed, Reason: "card declined"}
-		ts.Receive(StepFailed{"card declined", true}, undoing(want, SeatsHeld))
-		ts.Send(Cancel{id}, func(s *State) { s.Asking = 2 })
-		endsForTwo(ts, want)
-	})
-	t.Run("when the seats are sold, which is too late", func(t *testing.T) {
-		t.Parallel()
-		ts := ticketing(t)
-		ts.Send(Cancel{id}, func(s *State) { s.Asking = 2 })
-		testkit.Reply(ts, toIssue, struct{}{})
-		ts.Receive(TicketWasIssued{}, func(s *State) { s.Phase, s.Asking = Completed, 0 })
-		ts.Receive(Finished{Outcome{Phase: Completed, Ticket: stub}})
-		ts.Receive(Finished{Outcome{Phase: Completed, Ticket: stub}})
-		ts.Send(Cancel{id})
-		ts.Receive(Finished{Outcome{Phase: Completed, Ticket: stub}})
-	})
-	t.Run("before the start", func(t *testing.T) {
-		t.Parallel()
-		ts := testkit.New[State, Action](t, State{}, Reducer{})
-		ts.Send(Cancel{id}, func(s *State) {
-			s.Order.Reservation, s.Phase, s.Outcome = id, Cancelled, Outcome{Phase: Cancelled}
-		})
-		ts.Receive(Finished{Outcome{Phase: Cancelled}})
-		ts.Send(Start{order})
-		ts.Receive(Finished{Outcome{Phase: Cancelled}})
-	})
-}
-
-// endsForTwo is ends when two have asked.
-func endsForTwo(ts *testStore, want Outcome) {
-	ends(ts, want)
-	ts.Receive(Finished{want})
-}
-
-func TestUndoIsTriedUntilItIsDone(t *testing.T) {
-	t.Parallel()
-	ts := paying(t)
-	testkit.Fail(ts, toCharge, errDeclined)
-	want := Outcome{Phase: Failed, Reason: "card declined"}
-	ts.Receive(StepFailed{"card declined", true}, undoing(want, SeatsHeld))
-	for attempts := 1; attempts <= StuckAfter; attempts++ {
-		s := ts.State()
-		require.False(t, s.Stuck())
-		testkit.Fail(ts, toRelease, errSilent)
-		ts.Receive(UndoFailed{}, func(s *State) { s.Attempts = attempts })
-		ts.Advance(undoWait(attempts))
-		ts.Receive(UndoDue{})
+// asks names what an effect asks for.
+func asks(d effect.Description) string {
+	text := fmt.Sprintf("%v ", d.Key)
+	switch q := d.Request.(type) {
+	case nil:
+	case saga.Command:
+		text += fmt.Sprintf("%T undone by %T ", q.Request, q.Undo)
+	default:
+		text += fmt.Sprintf("%T ", q)
 	}
-	s := ts.State()
-	require.True(t, s.Stuck(), "somebody should have a look")
-	ends(ts, want)
-	s = ts.State()
-	require.False(t, s.Stuck())
-}
-
-func TestUndoWaitIsBounded(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, firstUndoWait, undoWait(1))
-	require.Equal(t, 2*firstUndoWait, undoWait(2))
-	require.Equal(t, longestUndoWait, undoWait(1000))
-}
-
-func TestTicketIsTriedUntilItIsIssued(t *testing.T) {
-	t.Parallel()
-	ts := ticketing(t)
-	for range 20 {
-		testkit.Fail(ts, toIssue, errSilent)
-		ts.Receive(TicketFailed{})
-		ts.Advance(ticketWait)
-		ts.Receive(TicketDue{})
+	for _, e := range d.Effects {
+		text += asks(e)
 	}
-	testkit.Reply(ts, toIssue, struct{}{})
-	ts.Receive(TicketWasIssued{}, func(s *State) { s.Phase, s.Asking = Completed, 0 })
-	ts.Receive(Finished{Outcome{Phase: Completed, Ticket: stub}})
+	return text
 }
 
-func TestOutcomeInWords(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "completed: A4 A5 for $299.80", Outcome{Phase: Completed, Ticket: stub}.String())
-	require.Equal(t, "failed: not paid in time, $299.80 refunded", Outcome{Phase: Failed, Reason: DeadlinePassed, Refunded: price}.String())
-	require.Equal(t, "cancelled", Outcome{Phase: Cancelled}.String())
-}
+var (
+	start     = Start{order}
+	held      = SeatsWereHeld{seats, 10_00}
+	requested = PaymentWasRequested{}
+	charged   = WasCharged{}
+	confirmed = SeatsWereConfirmed{}
+)
 
-// A recorder may have taken an action up before it was cancelled.
-func TestWhatComesLateChangesNothing(t *testing.T) {
+func TestSteps(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		action Action
-		inTime []Phase
+		actions []Action
+		phase   Phase
+		asks    []string
 	}{
-		{SeatsWereHeld{Seats: seats, Price: price}, []Phase{Holding}},
-		{WasCharged{}, []Phase{Paying}},
-		{SeatsWereConfirmed{}, []Phase{Confirming}},
-		{StepFailed{Reason: "sold out", Certain: true}, []Phase{Holding, Paying, Confirming}},
-		{DeadlineDue{}, []Phase{Holding, Paying}},
-		{TicketWasIssued{}, []Phase{Ticketing}},
-		{TicketFailed{}, []Phase{Ticketing}},
-		{TicketDue{}, []Phase{Ticketing}},
-		{WasUndone{}, []Phase{Compensating}},
-		{UndoFailed{}, []Phase{Compensating}},
-		{UndoDue{}, []Phase{Compensating}},
+		{[]Action{start}, Holding, []string{"deadline", "HoldSeats", "ReleaseSeats"}},
+		{[]Action{start, held}, Requesting, []string{"RequestPayment", "WithdrawPayment"}},
+		{[]Action{start, held, requested}, Charging, []string{"ChargeCard", "RefundCard"}},
+		{[]Action{start, held, requested, charged}, Confirming, []string{"deadline", "RecordCharge", "ConfirmSeats"}},
+		{[]Action{start, held, requested, charged, confirmed}, Ticketing, []string{"Pivot", "IssueTicket"}},
+		{[]Action{start, held, requested, charged, confirmed, TicketWasIssued{}}, Completed, []string{"Completion"}},
 	} {
-		for phase := New; phase <= Cancelled; phase++ {
-			before := State{Order: order, Phase: phase, Undo: []Step{SeatsHeld}, Outcome: Outcome{Phase: Failed}}
-			after := before.Clone()
-			e := Reducer{}.Reduce(&after, c.action, reducer.Env{})
-			changes := !reflect.DeepEqual(after, before) || effect.Describe(e).Kind != "none"
-			require.Equal(t, slices.Contains(c.inTime, phase), changes, "%T when it is %s", c.action, phase)
+		s, asked := after(c.actions...)
+		require.Equal(t, c.phase, s.Phase)
+		for _, what := range c.asks {
+			require.Contains(t, asked, what)
 		}
+	}
+	s, _ := after(start, held, requested, charged, confirmed, TicketWasIssued{})
+	require.Equal(t, Outcome{Phase: Completed, Ticket: paid}, s.Outcome)
+}
+
+// Whatever ends it on its way is compensated once, and too late it changes
+// nothing.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	way := []Action{start, held, requested, charged, confirmed, TicketWasIssued{}}
+	for _, end := range []struct {
+		action  Action
+		outcome Outcome
+	}{
+		{Cancel{}, Outcome{Phase: Cancelled}},
+		{CallOff{}, Outcome{Phase: Failed, Reason: EventCancelled}},
+		{DeadlineDue{}, Outcome{Phase: Failed, Reason: DeadlinePassed}},
+		{StepFailed{inventory.SoldOut}, Outcome{Phase: Failed, Reason: inventory.SoldOut}},
+	} {
+		for n := range len(way) + 1 {
+			before, _ := after(way[:n]...)
+			s, asked := after(append(way[:n:n], end.action)...)
+			if n >= 5 { // past the point of no return
+				require.Equal(t, before, s)
+				require.NotContains(t, asked, "Compensation")
+				continue
+			}
+			require.Equal(t, Compensating, s.Phase)
+			require.Equal(t, end.outcome, s.Outcome)
+			require.Contains(t, asked, "Compensation")
+			_, asked = after(append(way[:n:n], end.action, Cancel{})...)
+			require.NotContains(t, asked, "Compensation", "it is undone once")
+			require.Equal(t, end.outcome.Phase, Standing(s, saga.Compensated).Phase)
+			require.Equal(t, Compensating, Standing(s, saga.Compensating).Phase)
+		}
+	}
+	require.Equal(t, Failed, Standing(State{Phase: Charging}, saga.Compensated).Phase, "by an operator")
+}
+
+func TestDeclinedCardIsRecorded(t *testing.T) {
+	t.Parallel()
+	_, asked := after(start, held, requested, StepFailed{CardDeclined})
+	require.Contains(t, asked, "RecordCharge")
+	_, asked = after(start, held, requested, StepFailed{PaymentUncertain})
+	require.NotContains(t, asked, "RecordCharge")
+}
+
+func TestRefundIsRecorded(t *testing.T) {
+	t.Parallel()
+	s, asked := after(start, held, requested, DeadlineDue{}, WasRefunded{10_00})
+	require.Equal(t, ticket.Money(10_00), s.Outcome.Refunded)
+	require.Contains(t, asked, "RecordRefund")
+	s, asked = after(start, held, requested, DeadlineDue{}, WasRefunded{0})
+	require.Zero(t, s.Outcome.Refunded)
+	require.NotContains(t, asked, "RecordRefund")
+}
+
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	for want, o := range map[string]Outcome{
+		"completed: A2 for $10.00":                 {Phase: Completed, Ticket: paid},
+		"failed: sold out":                         {Phase: Failed, Reason: inventory.SoldOut},
+		"failed: not paid in time, $4.00 refunded": {Phase: Failed, Reason: DeadlinePassed, Refunded: 4_00},
+		"cancelled":                                {Phase: Cancelled},
+	} {
+		require.Equal(t, want, o.String())
 	}
 }
 
-// What was on its way in another process is asked for again.
-func TestResumes(t *testing.T) {
+// What a refusal was for is told by the next step, and anything else is uncertain.
+func TestReasonsOfFailure(t *testing.T) {
 	t.Parallel()
-	for phase := New; phase <= Cancelled; phase++ {
-		s := State{Order: order, Phase: phase, Undo: []Step{SeatsHeld}, Asking: 3}
-		resume, ok := Resumes(&s)
-		e := Reducer{}.Reduce(&s, resume, reducer.Env{})
-		require.Equal(t, phase != New && !phase.Decided(), ok, "%s", phase)
-		require.Equal(t, ok, effect.Describe(e).Kind != "none", "%s", phase)
-		require.Equal(t, State{Order: order, Phase: phase, Undo: []Step{SeatsHeld}}, s) // who waited is gone
-	}
+	refused := &saga.EffectError{Message: "no"}
+	require.Equal(t, StepFailed{InventoryNoAnswer}, next(saga.Reply[int]{Err: refused}, InventoryNoAnswer, charged))
+	require.Equal(t, StepFailed{CardDeclined}, next(saga.Reply[int]{Err: ticket.RefusedError{Reason: CardDeclined}}, PaymentUncertain, charged))
+	require.Equal(t, charged, next(saga.Reply[int]{}, PaymentUncertain, charged))
 }

@@ -1,30 +1,24 @@
 package reservation
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+	"github.com/seed57833328/rondo/saga"
 )
 
-const (
-	// Deadline is how long a customer has to pay.
-	Deadline = 5 * time.Minute
-	// StuckAfter is how many attempts at undoing a step make a reservation
-	// [State.Stuck].
-	StuckAfter = 8
-
-	firstUndoWait   = 2 * time.Second
-	longestUndoWait = time.Minute
-	ticketWait      = 10 * time.Second
-)
+// Deadline is how long a customer has to pay.
+const Deadline = 5 * time.Minute
 
 // Why a reservation ends, besides the reasons that others have.
 const (
-	DeadlinePassed    ticket.Reason = "not paid in time"
-	PaymentUncertain  ticket.Reason = "payment uncertain"
-	InventoryNoAnswer ticket.Reason = "no answer about the seats"
+	DeadlinePassed    ticket.Reason = "not-paid-in-time"
+	PaymentUncertain  ticket.Reason = "payment-uncertain"
+	InventoryNoAnswer ticket.Reason = "no-answer-about-the-seats"
+	EventCancelled    ticket.Reason = "event-cancelled"
+	CardDeclined      ticket.Reason = "card-declined"
 )
 
 // Order is what a customer wants: the seats chosen, or if there are none a
@@ -38,29 +32,24 @@ type Order struct {
 }
 
 // Phase is how far a reservation has come.
-type Phase uint8
+type Phase string
 
 // The phases of a reservation: see the package documentation.
 const (
-	New Phase = iota
-	Holding
-	Paying
-	Confirming
-	Ticketing
-	Compensating
-	Completed
-	Failed
-	Cancelled
+	New          Phase = ""
+	Holding      Phase = "holding"
+	Requesting   Phase = "requesting"
+	Charging     Phase = "paying"
+	Confirming   Phase = "confirming"
+	Ticketing    Phase = "ticketing"
+	Compensating Phase = "compensating"
+	Completed    Phase = "completed"
+	Failed       Phase = "failed"
+	Cancelled    Phase = "cancelled"
 )
 
-func (p Phase) String() string {
-	return [...]string{
-		"new", "holding", "paying", "confirming", "ticketing", "compensating", "completed", "failed", "cancelled",
-	}[p]
-}
-
 // Decided tells whether p is an end.
-func (p Phase) Decided() bool { return p >= Completed }
+func (p Phase) Decided() bool { return p == Completed || p == Failed || p == Cancelled }
 
 // Outcome is how a reservation ended, or will once everything is undone.
 type Outcome struct {
@@ -71,12 +60,12 @@ type Outcome struct {
 }
 
 func (o Outcome) String() string {
-	text := o.Phase.String()
+	text := string(o.Phase)
 	if o.Phase == Completed {
 		text += fmt.Sprintf(": %s for %s", ticket.Seats(o.Ticket.Seats), o.Ticket.Paid)
 	}
 	if o.Reason != "" {
-		text += ": " + string(o.Reason)
+		text += ": " + o.Reason.String()
 	}
 	if o.Refunded != 0 {
 		text += fmt.Sprintf(", %s refunded", o.Refunded)
@@ -84,44 +73,21 @@ func (o Outcome) String() string {
 	return text
 }
 
-// State is that of one reservation's store. The zero value is a new one.
+// State is that of a reservation.
 type State struct {
-	Order    Order
-	Phase    Phase
-	Seats    []ticket.Seat // held, since Paying
-	Price    ticket.Money  // of them
-	Undo     []Step        // what was done or may have been, the last at the end
-	Attempts int           // at undoing the last one
-	Outcome  Outcome       // since Compensating or Ticketing
-
-	Asking int // commands that are held until it is decided
+	Order   Order
+	Phase   Phase
+	Seats   []ticket.Seat // held, since Requesting
+	Price   ticket.Money  // of them
+	Outcome Outcome       // since Compensating or Ticketing
 }
 
-// Clone returns a copy that shares nothing with s.
-func (s *State) Clone() State {
-	c := *s
-	c.Order.Chosen = slices.Clone(s.Order.Chosen)
-	c.Seats = slices.Clone(s.Seats)
-	c.Undo = slices.Clone(s.Undo)
-	c.Outcome.Ticket.Seats = slices.Clone(s.Outcome.Ticket.Seats)
-	return c
+// Standing is a state with the end that the status of its saga tells of: the
+// reducer is not told when everything is undone.
+func Standing(s State, status saga.Status) State {
+	if status == saga.Compensated {
+		s.Outcome.Phase = cmp.Or(s.Outcome.Phase, Failed) // an operator has undone it
+		s.Phase = s.Outcome.Phase
+	}
+	return s
 }
-
-// Resumes is the [Resume] that a state needs which another process has left, if
-// anything goes on in it.
-func Resumes(s *State) (Action, bool) { return Resume{}, s.Phase != New && !s.Phase.Decided() }
-
-// Stuck tells that compensation does not get on. It is tried on, but somebody
-// should have a look.
-func (s *State) Stuck() bool { return s.Attempts >= StuckAfter }
-
-// Step is something that can be undone.
-type Step uint8
-
-// The steps on the stack.
-const (
-	SeatsHeld Step = iota + 1 // undone by ReleaseSeats
-	Paid                      // undone by Refund
-)
-
-func (s Step) String() string { return [...]string{"unknown", "seats held", "paid"}[s] }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
-	"github.com/seed57833328/rondo/examples/ticketing/payment"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/store"
@@ -59,10 +58,15 @@ func newCustomer(seed, number uint64, offered []inventory.Section) customer {
 // In a sale that goes on, who has come before another process did comes again,
 // and asks for the same as before.
 func (s *Sale) Serve(ctx context.Context, customers int, seed uint64) error {
-	offered := s.catalogue.Offered()
-	opened := s.past.Terms.OpenedAt
-	if opened.IsZero() {
-		opened = s.runtime.Now()
+	var offered []inventory.Section
+	opened := s.runtime.Now()
+	if err := s.look(ctx, func(b *Books) {
+		offered = b.Offered()
+		if b.Opened {
+			opened = b.Terms.OpenedAt
+		}
+	}); err != nil {
+		return err
 	}
 	ctx, gone := store.WithRuntime(ctx, s.runtime), s.runtime.NewSignal()
 	var left atomic.Int64
@@ -103,7 +107,7 @@ func (s *Sale) visit(ctx context.Context, c customer, opened time.Time) error {
 			return fmt.Errorf("reservation %s: %w", order.Reservation, err)
 		}
 		switch outcome.Reason {
-		case payment.Declined: // another card
+		case reservation.CardDeclined: // another card
 		case inventory.SoldOut, inventory.TooFewLeft, inventory.NotTogether, inventory.SeatTaken:
 			c.sections = c.sections[1:] // another section
 		default:
@@ -139,7 +143,7 @@ func (c *customer) order(attempt int) reservation.Order {
 // reservePatiently is Reserve for a customer who cancels after a while, and then
 // hears what came of it too. What was decided already need not be asked for.
 func (s *Sale) reservePatiently(ctx context.Context, order reservation.Order, patience time.Duration) (reservation.Outcome, error) {
-	if r, found := s.Reservation(order.Reservation); found && r.Phase.Decided() {
+	if r, found := s.board.get(order.Reservation); found && r.Phase.Decided() {
 		return r.Outcome, nil
 	}
 	if patience > 0 {

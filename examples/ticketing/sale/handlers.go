@@ -2,91 +2,135 @@ package sale
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/examples/ticketing/boxoffice"
+	"github.com/seed57833328/rondo/examples/ticketing/cancellation"
+	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/payment"
-	"github.com/seed57833328/rondo/examples/ticketing/recorder"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
-	"github.com/seed57833328/rondo/store"
+	"github.com/seed57833328/rondo/saga"
 )
 
-// handlers do the requests of reservations: they ask the stores that know, with
-// the context they are given, so that what those do is caused by the reservation
-// and ends with it.
+// handlers do what the sagas ask for: commands to aggregates, under the key of the
+// effect, and the gateway, under the payment's own.
 func (s *Sale) handlers() []effect.Handler {
 	return []effect.Handler{
 		effect.Handle(s.holdSeats),
-		effect.Handle(s.confirmSeats),
-		effect.Handle(s.releaseSeats),
-		effect.Handle(s.charge),
-		effect.Handle(s.refund),
-		effect.Handle(s.boxOffice.issueTicket),
+		effect.Handle(func(ctx context.Context, q reservation.ConfirmSeats) (struct{}, error) {
+			return do(ctx, s.sections, sectionKey(q.Section), inventory.Command(inventory.Confirm{Reservation: q.Reservation}))
+		}),
+		effect.Handle(func(ctx context.Context, q reservation.ReleaseSeats) (struct{}, error) {
+			return do(ctx, s.sections, sectionKey(q.Section), inventory.Command(inventory.Release{Reservation: q.Reservation}))
+		}),
+		effect.Handle(func(ctx context.Context, q reservation.RequestPayment) (struct{}, error) {
+			return do(ctx, s.payments, string(q.Reservation), payment.Command(payment.Request{Amount: q.Amount}))
+		}),
+		effect.Handle(func(ctx context.Context, q reservation.WithdrawPayment) (struct{}, error) {
+			return do(ctx, s.payments, string(q.Reservation), payment.Command(payment.Withdraw{}))
+		}),
+		effect.Handle(s.recordCharge),
+		effect.Handle(func(ctx context.Context, q reservation.RecordRefund) (struct{}, error) {
+			return do(ctx, s.payments, string(q.Reservation), payment.Command(payment.RecordRefund{Amount: q.Amount}))
+		}),
+		effect.Handle(s.chargeCard),
+		effect.Handle(func(ctx context.Context, q reservation.RefundCard) (ticket.Money, error) {
+			return s.gateway.Refund(ctx, q.Reservation)
+		}),
+		effect.Handle(func(ctx context.Context, q reservation.IssueTicket) (struct{}, error) {
+			return do(ctx, s.tickets, string(q.Ticket.Reservation), boxoffice.Command(boxoffice.Issue{Ticket: q.Ticket}))
+		}),
+		effect.Handle(s.shutSection),
+		effect.Handle(s.revoke),
 	}
 }
 
-func (s *Sale) holdSeats(ctx context.Context, q reservation.HoldSeats) (reservation.SeatsWereHeld, error) {
-	answer, err := s.askSection(ctx, q.Section, inventory.Hold(q))
-	held, ok := answer.(inventory.Held)
-	if err == nil && !ok {
-		err = fmt.Errorf("hold seats: unexpected answer %T", answer)
+// do executes a command for a saga, which has no session and wants no feedback.
+func do[S, C, E any](ctx context.Context, h *aggregate.Host[S, C, E], id string, c C) (struct{}, error) {
+	_, err := h.Execute(ctx, id, c, aggregate.WithKey(saga.EffectID(ctx)), aggregate.WithoutFeedback())
+	return struct{}{}, refused(err)
+}
+
+// refused tells a saga of a rejection that it is definitive.
+func refused(err error) error {
+	var rejection *aggregate.RejectionError
+	if errors.As(err, &rejection) {
+		return fmt.Errorf("%w (%w)", ticket.RefusedError{Reason: ticket.Reason(rejection.Code)}, err)
 	}
-	return reservation.SeatsWereHeld{Seats: held.Seats, Price: held.Price}, err
+	return err
 }
 
-func (s *Sale) confirmSeats(ctx context.Context, q reservation.ConfirmSeats) (struct{}, error) {
-	_, err := s.askSection(ctx, q.Section, inventory.Confirm(q))
-	return struct{}{}, err
-}
-
-func (s *Sale) releaseSeats(ctx context.Context, q reservation.ReleaseSeats) (struct{}, error) {
-	_, err := s.askSection(ctx, q.Section, inventory.Release(q))
-	return struct{}{}, err
-}
-
-// askSection turns a refusal into an error.
-func (s *Sale) askSection(ctx context.Context, id ticket.Section, c inventory.Command) (inventory.Answer, error) {
-	answer, err := store.AskKey(ctx, s.sections, id, recorder.Give[inventory.Action](c), recorder.Match(inventory.AsAnswer))
+func (s *Sale) holdSeats(ctx context.Context, q reservation.HoldSeats) (inventory.Held, error) {
+	got, err := s.sections.Execute(ctx, sectionKey(q.Section), q.Hold, aggregate.WithKey(saga.EffectID(ctx)), aggregate.WithoutFeedback())
 	if err != nil {
-		return nil, fmt.Errorf("ask section %s: %w", id, err)
+		return inventory.Held{}, refused(err)
 	}
-	if rejected, ok := answer.(inventory.Rejected); ok {
-		return nil, rejected.Rejection
-	}
-	return answer, nil
-}
-
-// charge tells a declined card from every other refusal: only after the former
-// is there nothing to be refunded.
-func (s *Sale) charge(ctx context.Context, q reservation.Charge) (struct{}, error) {
-	answer, err := store.AskKey(ctx, s.payments, q.Reservation,
-		recorder.Give[payment.Action](payment.Charge{Payment: q.Reservation, Amount: q.Amount}), recorder.Match(payment.AsAnswer))
-	if err != nil {
-		return struct{}{}, fmt.Errorf("ask payment %s: %w", q.Reservation, err)
-	}
-	switch a := answer.(type) {
-	case payment.Charged:
-		return struct{}{}, nil
-	case payment.Refused:
-		if a.Reason == payment.Declined {
-			return struct{}{}, &ticket.RejectionError{Reason: a.Reason}
+	for _, e := range got.Events {
+		decoded, err := s.registry.Decode(e)
+		if held, ok := decoded.(inventory.Held); ok || err != nil {
+			return held, err
 		}
-		return struct{}{}, fmt.Errorf("charge: %s", a.Reason)
 	}
-	return struct{}{}, fmt.Errorf("charge: unexpected answer %T", answer)
+	return inventory.Held{}, fmt.Errorf("hold for %s: its seats are held under another key", q.Hold.Reservation)
 }
 
-func (s *Sale) refund(ctx context.Context, q reservation.Refund) (ticket.Money, error) {
-	answer, err := store.AskKey(ctx, s.payments, q.Reservation,
-		recorder.Give[payment.Action](payment.Refund{Payment: q.Reservation}), recorder.Match(payment.AsAnswer))
+func (s *Sale) chargeCard(ctx context.Context, q reservation.ChargeCard) (struct{}, error) {
+	err := s.gateway.Charge(ctx, q.Reservation, q.Amount)
+	if errors.Is(err, gateway.ErrDeclined) {
+		return struct{}{}, ticket.RefusedError{Reason: reservation.CardDeclined}
+	}
+	return struct{}{}, err
+}
+
+func (s *Sale) recordCharge(ctx context.Context, q reservation.RecordCharge) (struct{}, error) {
+	var c payment.Command = payment.RecordCharge{}
+	if q.Declined {
+		c = payment.RecordDecline{}
+	}
+	return do(ctx, s.payments, string(q.Reservation), c)
+}
+
+// shutSection ends the sale of a section whose event is cancelled.
+func (s *Sale) shutSection(ctx context.Context, q cancellation.ShutSection) ([]ticket.Reservation, error) {
+	got, err := s.sections.Execute(ctx, sectionKey(q.Section), inventory.Shut{Cancelled: true}, aggregate.WithKey(saga.EffectID(ctx)))
+	var claims []ticket.Reservation
+	for id, claim := range got.State.Claims {
+		if claim.Status != inventory.IsReleased {
+			claims = append(claims, id)
+		}
+	}
+	slices.Sort(claims)
+	return claims, err
+}
+
+// revoke takes back what a reservation has: it is cancelled if it is under way, or
+// else refunded.
+func (s *Sale) revoke(ctx context.Context, q cancellation.Revoke) (ticket.Money, error) {
+	id := q.Reservation
+	if err := s.signal(ctx, id, reservation.CallOff{}); err != nil {
+		return 0, err
+	}
+	outcome, err := s.Await(ctx, id)
+	if err != nil || outcome.Phase != reservation.Completed {
+		return 0, err // it has given back everything by itself
+	}
+	amount, err := s.gateway.Refund(ctx, id)
 	if err != nil {
-		return 0, fmt.Errorf("ask payment %s: %w", q.Reservation, err)
+		return 0, err
 	}
-	refunded, ok := answer.(payment.Refunded)
-	if !ok {
-		return 0, fmt.Errorf("refund: unexpected answer %T", answer)
+	key := func(what string) aggregate.Option { return aggregate.WithKey(saga.EffectID(ctx) + "/" + what) }
+	if _, err := s.payments.Execute(ctx, string(id), payment.RecordRefund{Amount: amount}, key("payment"), aggregate.WithoutFeedback()); err != nil {
+		return 0, err
 	}
-	return refunded.Amount, nil
+	if _, err := s.tickets.Execute(ctx, string(id), boxoffice.Void{}, key("ticket"), aggregate.WithoutFeedback()); err != nil {
+		return 0, err
+	}
+	_, err = s.sections.Execute(ctx, sectionKey(outcome.Ticket.Section), inventory.Release{Reservation: id}, key("seats"), aggregate.WithoutFeedback())
+	return amount, err
 }

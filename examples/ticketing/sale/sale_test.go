@@ -4,43 +4,68 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/examples/ticketing/audit"
+	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
-	"github.com/seed57833328/rondo/examples/ticketing/payment"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/store"
 	"github.com/seed57833328/rondo/store/sim"
 )
 
 var stalls = ticket.Section{Event: "gala", Name: "stalls"}
 
-// simulated runs f with a sale of a section of 2 rows of 4 seats, at $10 each,
-// and holds the sale to its promises afterwards.
+// gala is an event with one section, its seats at $10 each.
+func gala(rows ...int) event.Draft {
+	return event.Draft{
+		Name: "gala", Tiers: []ticket.Tier{{Name: "one", Price: 10_00}},
+		Sections: []event.Layout{{Name: "stalls", Tier: "one", Rows: rows}},
+	}
+}
+
+// begin runs a sale in memory, with the event on sale.
+func begin(ctx context.Context, cfg sale.Config, d event.Draft) (*sale.Sale, error) {
+	s, err := sale.InMemory(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Run(ctx); err != nil {
+		return nil, err
+	}
+	err = s.Open(ctx, d)
+	return s, err
+}
+
+// simulated runs f with a sale of 2 rows of 4 seats, and holds the sale to its
+// promises afterwards.
 func simulated(t *testing.T, f func(ctx context.Context, s *sale.Sale)) {
 	t.Helper()
 	err := sim.Run(1, func(ctx context.Context, rt *sim.Runtime) {
-		s, err := sale.New(sale.Config{Seed: 1, Runtime: rt})
+		s, err := begin(ctx, sale.Config{Seed: 1, Runtime: rt}, gala(4, 4))
 		require.NoError(t, err)
-		s.Offer(inventory.NewSection(stalls, ticket.Tier{Name: "one", Price: 10_00}, 4, 4))
 		f(ctx, s)
-		records := s.Records()
-		report := audit.Run(records)
-		require.True(t, report.Passed(), "%s", report)
-		inLog, err := s.RecordsInLog(ctx)
-		require.NoError(t, err)
-		require.Equal(t, records, inLog)
+		requireSound(ctx, t, s)
 		require.NoError(t, s.Close(ctx))
 	})
 	require.NoError(t, err)
+}
+
+func requireSound(ctx context.Context, t *testing.T, s *sale.Sale) {
+	t.Helper()
+	records, err := s.Records(ctx)
+	require.NoError(t, err)
+	report := audit.Run(records)
+	require.True(t, report.Passed(), "%s", report)
 }
 
 func want(id ticket.Reservation, quantity int) reservation.Order {
@@ -58,10 +83,11 @@ func TestReserve(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, outcome, again)
 
-		tally := s.Tally()
-		require.Positive(t, tally.Actions)
+		tally, err := s.Tally(ctx)
+		require.NoError(t, err)
+		require.Positive(t, tally.Decisions)
 		require.Positive(t, tally.Events)
-		tally.Actions, tally.Events = 0, 0
+		tally.Decisions, tally.Events = 0, 0
 		require.Equal(t, sale.Tally{Free: 6, Sold: 2, Completed: 1, Charged: 20_00}, tally)
 	})
 }
@@ -104,37 +130,54 @@ func TestDeclined(t *testing.T) {
 		s.Behave("ann", gateway.Behaviour{Decline: true})
 		outcome, err := s.Reserve(ctx, want("ann", 4))
 		require.NoError(t, err)
-		require.Equal(t, reservation.Outcome{Phase: reservation.Failed, Reason: payment.Declined}, outcome)
-		require.Equal(t, 8, s.Tally().Free)
+		require.Equal(t, reservation.Outcome{Phase: reservation.Failed, Reason: reservation.CardDeclined}, outcome)
+		got, err := s.Section(ctx, stalls)
+		require.NoError(t, err)
+		require.Equal(t, 8, got.State.Free())
 	})
 }
 
 func TestLateChargeIsRefundedAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(ctx context.Context, s *sale.Sale) {
+		rt := store.RuntimeOf(ctx)
 		s.Behave("ann", gateway.Behaviour{Delay: 7 * time.Minute})
-		began := store.RuntimeOf(ctx).Now()
+		began := rt.Now()
+		rt.AfterFunc(5*time.Minute, func() {
+			now, err := s.Until(ctx, "ann", func(s reservation.State) bool { return s.Phase == reservation.Compensating })
+			require.NoError(t, err)
+			require.Equal(t, reservation.DeadlinePassed, now.Outcome.Reason)
+			require.Less(t, rt.Now().Sub(began), 5*time.Minute+time.Second, "the deadline is on time")
+		})
 		outcome, err := s.Reserve(ctx, want("ann", 4))
 		require.NoError(t, err)
 		require.Equal(t, "failed: not paid in time, $40.00 refunded", outcome.String())
-		require.Greater(t, store.RuntimeOf(ctx).Now().Sub(began), 7*time.Minute)
+		require.Greater(t, rt.Now().Sub(began), 7*time.Minute)
 	})
 }
 
-func TestCancelWhilePaying(t *testing.T) {
+// A customer may cancel at any moment: the end is one or the other, and the books
+// are right.
+func TestCancelAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	simulated(t, func(ctx context.Context, s *sale.Sale) {
-		rt := store.RuntimeOf(ctx)
-		s.Behave("ann", gateway.Behaviour{Delay: time.Minute})
-		rt.AfterFunc(10*time.Second, func() {
-			outcome, err := s.Cancel(ctx, "ann")
+	ends := map[string]bool{}
+	for after := time.Duration(0); after < 9*time.Second; after += 400 * time.Millisecond {
+		simulated(t, func(ctx context.Context, s *sale.Sale) {
+			rt, done := store.RuntimeOf(ctx), store.RuntimeOf(ctx).NewSignal()
+			rt.AfterFunc(after, func() {
+				defer done.Fire()
+				outcome, err := s.Cancel(ctx, "ann")
+				require.NoError(t, err)
+				ends[outcome.String()] = true
+			})
+			_, err := s.Reserve(ctx, want("ann", 2))
 			require.NoError(t, err)
-			require.Equal(t, "cancelled, $20.00 refunded", outcome.String())
+			require.NoError(t, done.Wait(ctx))
 		})
-		outcome, err := s.Reserve(ctx, want("ann", 2))
-		require.NoError(t, err)
-		require.Equal(t, "cancelled, $20.00 refunded", outcome.String())
-	})
+	}
+	for _, end := range []string{"cancelled, $20.00 refunded", "completed: A2 A3 for $20.00"} {
+		require.Contains(t, ends, end)
+	}
 }
 
 func TestCancelBeforeTheReservation(t *testing.T) {
@@ -145,6 +188,65 @@ func TestCancelBeforeTheReservation(t *testing.T) {
 		outcome, err := s.Reserve(ctx, want("ann", 2))
 		require.NoError(t, err)
 		require.Equal(t, reservation.Outcome{Phase: reservation.Cancelled}, outcome)
+	})
+}
+
+// The organiser cancels: whatever has become of a reservation, its money is back,
+// the seats are free, and nobody gets another.
+func TestEventIsCancelled(t *testing.T) {
+	t.Parallel()
+	for after := 5 * time.Second; after < 60*time.Second; after += 5 * time.Second {
+		simulated(t, func(ctx context.Context, s *sale.Sale) {
+			rt := store.RuntimeOf(ctx)
+			for i, delay := range []time.Duration{0, 20 * time.Second, 40 * time.Second, 7 * time.Minute} {
+				id := ticket.Reservation(fmt.Sprint("r", i))
+				s.Behave(id, gateway.Behaviour{Delay: delay})
+				rt.Go(func() {
+					order := want(id, 0)
+					order.Chosen = []ticket.Seat{{Row: i/2 + 1, Number: i%2*2 + 1}, {Row: i/2 + 1, Number: i%2*2 + 2}}
+					_, err := s.Reserve(ctx, order)
+					require.NoError(t, err)
+				})
+			}
+			require.NoError(t, store.Sleep(ctx, after))
+			got, err := s.Event(ctx, "gala", event.Cancel{})
+			require.NoError(t, err)
+			require.Equal(t, event.IsCancelled, got.State.Phase)
+			_, err = s.Event(ctx, "gala", event.Cancel{}) // it comes again
+			require.NoError(t, err)
+			undone, err := s.AwaitCancellation(ctx, "gala")
+			require.NoError(t, err)
+			require.Equal(t, 4, undone.Revoked)
+			late, err := s.Reserve(ctx, want("late", 1))
+			require.NoError(t, err)
+			require.Equal(t, inventory.NotOnSale, late.Reason)
+			tally, err := s.Tally(ctx)
+			require.NoError(t, err)
+			require.Equal(t, tally.Charged, tally.Refunded)
+			require.Positive(t, tally.Charged)
+			require.Equal(t, 8, tally.Free)
+			require.Zero(t, tally.Open)
+		})
+	}
+}
+
+// What is left to do when a process dies between an event's cancellation and its
+// saga is done by the next.
+func TestPutOnSaleAndCancelledInSteps(t *testing.T) {
+	t.Parallel()
+	simulated(t, func(ctx context.Context, s *sale.Sale) {
+		_, err := s.Event(ctx, "gala", gala(4))
+		require.True(t, aggregate.IsRejection(err))
+		require.NoError(t, s.Open(ctx, gala(4, 4)), "it is open already")
+		_, err = s.Event(ctx, "gala", event.Close{})
+		require.NoError(t, err)
+		outcome, err := s.Reserve(ctx, want("ann", 1))
+		require.NoError(t, err)
+		require.Equal(t, inventory.NotOnSale, outcome.Reason)
+		require.NoError(t, s.Open(ctx, gala(4, 4)), "it stays closed")
+		outcome, err = s.Reserve(ctx, want("bob", 1))
+		require.NoError(t, err)
+		require.Equal(t, inventory.NotOnSale, outcome.Reason)
 	})
 }
 
@@ -161,34 +263,21 @@ func TestSeeds(t *testing.T) {
 		for seed := range uint64(6) {
 			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
 				t.Parallel()
-				tally, report, err := simulate(seed, rates, 80)
+				err := sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
+					s, err := begin(ctx, sale.Config{Seed: seed, Rates: rates, Runtime: rt}, gala(10, 10, 10, 10))
+					require.NoError(t, err)
+					require.NoError(t, s.Serve(ctx, 80, seed))
+					requireSound(ctx, t, s)
+					tally, err := s.Tally(ctx)
+					require.NoError(t, err)
+					require.Zero(t, tally.Open+tally.Held)
+					require.Positive(t, tally.Sold)
+					require.NoError(t, s.Close(ctx))
+				})
 				require.NoError(t, err)
-				require.True(t, report.Passed(), "%s", report)
-				require.Zero(t, tally.Open)
-				require.Zero(t, tally.Held)
-				require.Positive(t, tally.Sold)
 			})
 		}
 	}
-}
-
-// simulate is a sale of 40 seats.
-func simulate(seed uint64, rates gateway.Rates, customers int) (tally sale.Tally, report audit.Report, err error) {
-	var failure error
-	err = sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
-		s, err := sale.New(sale.Config{Seed: seed, Rates: rates, Runtime: rt})
-		if err != nil {
-			failure = err
-			return
-		}
-		for _, name := range []string{"A", "B"} {
-			s.Offer(inventory.NewSection(ticket.Section{Event: "gala", Name: name}, ticket.Tier{Name: name, Price: 33_33}, 10, 10))
-		}
-		failure = s.Serve(ctx, customers, seed)
-		tally, report = s.Tally(), audit.Run(s.Records())
-		failure = errors.Join(failure, s.Close(ctx))
-	})
-	return tally, report, errors.Join(failure, err)
 }
 
 // Over the seeds every way to end comes up, or the seeds would prove little.
@@ -197,24 +286,24 @@ func TestSeedsReachEveryEnd(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range uint64(5) {
 		err := sim.Run(seed, func(ctx context.Context, rt *sim.Runtime) {
-			s, err := sale.New(sale.Config{
+			s, err := begin(ctx, sale.Config{
 				Seed: seed, Runtime: rt,
 				Rates: gateway.Rates{Decline: 0.2, Timeout: 0.2, Late: 0.4},
 				Watch: func(h sale.Happening) {
-					if f, ok := h.Action.(reservation.Finished); ok {
-						end := f.Outcome.Phase.String()
-						if f.Outcome.Reason != "" {
-							end += ": " + string(f.Outcome.Reason)
-						}
-						if f.Outcome.Refunded > 0 {
-							end += ", refunded"
-						}
-						seen[end] = true
+					if !h.Is.Phase.Decided() {
+						return
 					}
+					end := string(h.Is.Phase)
+					if o := h.Is.Outcome; o.Reason != "" {
+						end += ": " + o.Reason.String()
+					}
+					if h.Is.Outcome.Refunded > 0 {
+						end += ", refunded"
+					}
+					seen[end] = true
 				},
-			})
+			}, gala(20, 20, 20))
 			require.NoError(t, err)
-			s.Offer(inventory.NewSection(stalls, ticket.Tier{Name: "one", Price: 10_00}, 20, 20, 20))
 			require.NoError(t, s.Serve(ctx, 150, seed))
 			require.NoError(t, s.Close(ctx))
 		})
@@ -233,30 +322,34 @@ func TestSeedsReachEveryEnd(t *testing.T) {
 // that it is over.
 func TestInterruptedSale(t *testing.T) {
 	t.Parallel()
-	s, err := sale.New(sale.Config{Seed: 1})
+	s, err := begin(t.Context(), sale.Config{Seed: 1}, gala(4, 4))
 	require.NoError(t, err)
-	s.Offer(inventory.NewSection(stalls, ticket.Tier{Name: "one", Price: 10_00}, 4, 4))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, s.Serve(ctx, 50, 1), context.Canceled)
 	require.NoError(t, s.Close(t.Context()))
 	_, err = s.Reserve(t.Context(), want("ann", 1))
-	require.ErrorIs(t, err, store.ErrClosed)
+	require.True(t, errors.Is(err, saga.ErrClosed) || errors.Is(err, store.ErrClosed), "%v", err)
 }
 
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	var actions []string
+	var phases []reservation.Phase
 	err := sim.Run(1, func(ctx context.Context, rt *sim.Runtime) {
-		s, err := sale.New(sale.Config{Runtime: rt, Watch: func(h sale.Happening) {
+		s, err := begin(ctx, sale.Config{Runtime: rt, Watch: func(h sale.Happening) {
 			require.Equal(t, ticket.Reservation("ann"), h.Reservation)
-			actions = append(actions, strings.TrimPrefix(fmt.Sprintf("%T", h.Action), "reservation."))
-		}})
+			phases = append(phases, h.Is.Phase)
+		}}, gala(4))
 		require.NoError(t, err)
-		s.Offer(inventory.NewSection(stalls, ticket.Tier{Name: "one", Price: 10_00}, 4))
 		_, err = s.Reserve(ctx, want("ann", 1))
 		require.NoError(t, err)
+		_, known := s.Reservation("bob")
+		require.False(t, known)
+		require.NoError(t, s.Close(ctx))
 	})
 	require.NoError(t, err)
-	require.Equal(t, []string{"Start", "SeatsWereHeld", "WasCharged", "SeatsWereConfirmed", "TicketWasIssued", "Finished"}, actions)
+	require.Equal(t, []reservation.Phase{
+		reservation.Holding, reservation.Requesting, reservation.Charging, reservation.Confirming,
+		reservation.Ticketing, reservation.Completed,
+	}, slices.Compact(phases))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
@@ -27,6 +28,8 @@ const Help = `  {"do":"open","event":E,"tiers":[{"name":T,"cents":N}],
         timeout (charged, without an answer), lost (neither), or late, which
         takes "after":"6m"
   {"do":"cancel","id":R}
+  {"do":"call-off","event":E}
+        the organiser cancels an event: everybody is refunded
   {"do":"wait","for":"5m"}
         let time pass; no other command does, but audit
   {"do":"status","id":R}
@@ -56,7 +59,7 @@ func (p *player) parse(line []byte) (command, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	switch f.choice("do", "open", "reserve", "cancel", "gateway", "wait", "status", "seats", "audit") {
+	switch f.choice("do", "open", "reserve", "cancel", "call-off", "gateway", "wait", "status", "seats", "audit") {
 	case "open":
 		return p.parseOpen(f)
 	case "reserve":
@@ -64,6 +67,9 @@ func (p *player) parse(line []byte) (command, error) {
 	case "cancel":
 		id := p.knownReservation(f)
 		return func(p *player) { p.cancel(id) }, f.rest("do", "id")
+	case "call-off":
+		name := p.knownEvent(f)
+		return func(p *player) { p.callOff(name) }, f.rest("do", "event")
 	case "gateway":
 		return p.parseGateway(f)
 	case "wait":
@@ -82,9 +88,9 @@ func (p *player) parse(line []byte) (command, error) {
 }
 
 func (p *player) parseOpen(f *fields) (command, error) {
-	event := f.text("event")
-	if _, twice := p.events[event]; twice {
-		f.fail("event", strconv.Quote(event), "one that is not open yet")
+	draft := event.Draft{Name: f.text("event")}
+	if _, twice := p.events[draft.Name]; twice {
+		f.fail("event", strconv.Quote(draft.Name), "one that is not open yet")
 	}
 	tiers := map[string]ticket.Tier{}
 	var tierNames []string
@@ -96,12 +102,13 @@ func (p *player) parseOpen(f *fields) (command, error) {
 		}
 		tiers[tier.Name] = tier
 		tierNames = append(tierNames, tier.Name)
+		draft.Tiers = append(draft.Tiers, tier)
 		f.note(t.rest("name", "cents"))
 	}
 	var sections []inventory.Section
 	for i, raw := range f.list("sections", "sections", maxSections) {
 		s := parseFields(fmt.Sprintf("sections[%d]", i), raw)
-		id := ticket.Section{Event: event, Name: s.text("name")}
+		id := ticket.Section{Event: draft.Name, Name: s.text("name")}
 		if slices.ContainsFunc(sections, func(other inventory.Section) bool { return other.ID == id }) {
 			s.fail("name", strconv.Quote(id.Name), "each section once")
 		}
@@ -116,9 +123,10 @@ func (p *player) parseOpen(f *fields) (command, error) {
 			rows[row] = int(seats)
 		}
 		sections = append(sections, inventory.NewSection(id, tier, rows...))
+		draft.Sections = append(draft.Sections, event.Layout{Name: id.Name, Tier: tierName, Rows: rows})
 		f.note(s.rest("name", "tier", "rows", "seats"))
 	}
-	return func(p *player) { p.open(event, sections) }, f.rest("do", "event", "tiers", "sections")
+	return func(p *player) { p.open(draft, sections) }, f.rest("do", "event", "tiers", "sections")
 }
 
 func (p *player) parseReserve(f *fields) (command, error) {
@@ -185,10 +193,10 @@ func (p *player) parseGateway(f *fields) (command, error) {
 
 // knownSection takes the event and section of a command.
 func (p *player) knownSection(f *fields) inventory.Section {
-	event, name := f.text("event"), f.text("section")
-	sections, ok := p.events[event]
+	of, name := f.text("event"), f.text("section")
+	sections, ok := p.events[of]
 	if !ok {
-		f.fail("event", strconv.Quote(event), "an event that is open"+orNone(p.eventNames))
+		f.fail("event", strconv.Quote(of), "an event that is open"+orNone(p.eventNames))
 		return inventory.Section{}
 	}
 	var names []string
@@ -198,8 +206,17 @@ func (p *player) knownSection(f *fields) inventory.Section {
 		}
 		names = append(names, s.ID.Name)
 	}
-	f.fail("section", strconv.Quote(name), fmt.Sprintf("a section of %s: %s", event, strings.Join(names, ", ")))
+	f.fail("section", strconv.Quote(name), fmt.Sprintf("a section of %s: %s", of, strings.Join(names, ", ")))
 	return inventory.Section{}
+}
+
+// knownEvent takes an event that was opened, and not called off.
+func (p *player) knownEvent(f *fields) string {
+	name := f.text("event")
+	if _, ok := p.events[name]; !ok || slices.Contains(p.cancelled, name) {
+		f.fail("event", strconv.Quote(name), "an event that is open"+orNone(p.eventNames))
+	}
+	return name
 }
 
 // knownReservation takes the id of a command.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/examples/ticketing/audit"
+	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
@@ -57,7 +58,10 @@ func Run(seed uint64, rates gateway.Rates, in io.Reader, out, bad io.Writer) (Re
 			ctx: ctx, rt: rt, out: out, bad: bad, result: &result,
 			events: map[string][]inventory.Section{}, reserved: map[ticket.Reservation]bool{},
 		}
-		p.sale, failure = sale.New(sale.Config{Seed: seed, Rates: rates, Runtime: rt, Watch: p.watch})
+		p.sale, failure = sale.InMemory(sale.Config{Seed: seed, Rates: rates, Runtime: rt, Watch: p.watch})
+		if failure == nil {
+			failure = p.sale.Run(ctx)
+		}
 		if failure == nil {
 			failure = p.play(in)
 		}
@@ -72,12 +76,12 @@ type player struct {
 	sale     *sale.Sale
 	out, bad io.Writer
 	result   *Result
-	told     string // the last line that watch wrote
 
 	events     map[string][]inventory.Section // as they were opened
 	eventNames []string
 	reserved   map[ticket.Reservation]bool
 	order      []ticket.Reservation // of reserved
+	cancelled  []string             // events
 }
 
 // play carries out every line, and audits at the end.
@@ -134,22 +138,42 @@ func (p *player) say(format string, args ...any) {
 	fmt.Fprintf(p.out, "%s  %s\n", show.Clock(p.rt.Elapsed()), fmt.Sprintf(format, args...))
 }
 
-// watch writes what happens to reservations. Who asks twice is told once.
+// watch writes what happens to reservations.
 func (p *player) watch(h sale.Happening) {
-	if line := show.Line(h, sim.Start); line != "" && line != p.told {
-		p.told = line
+	if line := show.Line(h, sim.Start); line != "" {
 		fmt.Fprintln(p.out, line)
 	}
 }
 
-func (p *player) open(event string, sections []inventory.Section) {
-	p.events[event] = sections
-	p.eventNames = append(p.eventNames, event)
-	p.sale.Offer(sections...)
-	p.say("%s is open", event)
+func (p *player) open(draft event.Draft, sections []inventory.Section) {
+	p.events[draft.Name] = sections
+	p.eventNames = append(p.eventNames, draft.Name)
+	if err := p.sale.Open(p.ctx, draft); err != nil {
+		p.say("%s cannot be opened: %v", draft.Name, err)
+		return
+	}
+	p.say("%s is open", draft.Name)
 	for _, s := range sections {
 		p.say("  section %s, %s, %d seats at %s", s.ID.Name, s.Tier.Name, s.Seats(), s.Tier.Price)
 	}
+}
+
+// callOff cancels an event, and goes on when everybody has the money back.
+func (p *player) callOff(name string) {
+	p.cancelled = append(p.cancelled, name)
+	if _, err := p.sale.Event(p.ctx, name, event.Cancel{}); err != nil {
+		p.say("%s cannot be cancelled: %v", name, err)
+		return
+	}
+	p.say("%s is cancelled", name)
+	p.rt.Go(func() {
+		done, err := p.sale.AwaitCancellation(p.ctx, name)
+		if err != nil {
+			p.say("%s got no answer: %v", name, err)
+			return
+		}
+		p.say("%s is undone: %d reservations revoked, %s refunded", name, done.Revoked, done.Refunded)
+	})
 }
 
 func (p *player) reserve(order reservation.Order) {
@@ -191,23 +215,33 @@ func (p *player) status(id ticket.Reservation) {
 }
 
 func (p *player) seats(id ticket.Section) {
-	for _, s := range p.sale.Sections() {
-		if s.ID == id {
-			p.say("%s", id)
-			fmt.Fprint(p.out, show.Map(&s))
-		}
+	got, err := p.sale.Section(p.ctx, id)
+	if err != nil {
+		p.say("%s cannot be seen: %v", id, err)
+		return
 	}
+	p.say("%s", id)
+	fmt.Fprint(p.out, show.Map(&got.State))
 }
 
-// audit waits until every reservation is decided, since an audit before tells
-// nothing, and audits.
+// audit waits until every reservation is decided and every cancellation done,
+// since an audit before tells nothing, and audits.
 func (p *player) audit() {
 	for _, id := range p.order {
-		if err := p.sale.Await(p.ctx, id); err != nil {
+		if _, err := p.sale.Await(p.ctx, id); err != nil {
 			p.say("%s cannot be waited for: %v", id, err)
 		}
 	}
-	report := audit.Run(p.sale.Records())
+	for _, name := range p.cancelled {
+		if _, err := p.sale.AwaitCancellation(p.ctx, name); err != nil {
+			p.say("%s cannot be waited for: %v", name, err)
+		}
+	}
+	records, err := p.sale.Records(p.ctx)
+	if err != nil {
+		p.say("the records cannot be read: %v", err)
+	}
+	report := audit.Run(records)
 	p.result.Audits = append(p.result.Audits, report)
 	p.say("audit")
 	fmt.Fprint(p.out, report)

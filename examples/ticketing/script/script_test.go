@@ -47,10 +47,10 @@ func TestBadLines(t *testing.T) {
 		"\x00\x1b[31m":                "the line: ��[31m, want a JSON object (invalid character '\\x00' looking for beginning of value)",
 
 		// Commands
-		`{}`:                     `do: missing, want one of open, reserve, cancel, gateway, wait, status, seats, audit`,
-		`{"do":"fly"}`:           `do: "fly", want one of open, reserve, cancel, gateway, wait, status, seats, audit`,
-		`{"do":7}`:               `do: 7, want one of open, reserve, cancel, gateway, wait, status, seats, audit`,
-		`{"DO":"audit"}`:         `do: missing, want one of open, reserve, cancel, gateway, wait, status, seats, audit`,
+		`{}`:                     `do: missing, want one of open, reserve, cancel, call-off, gateway, wait, status, seats, audit`,
+		`{"do":"fly"}`:           `do: "fly", want one of open, reserve, cancel, call-off, gateway, wait, status, seats, audit`,
+		`{"do":7}`:               `do: 7, want one of open, reserve, cancel, call-off, gateway, wait, status, seats, audit`,
+		`{"DO":"audit"}`:         `do: missing, want one of open, reserve, cancel, call-off, gateway, wait, status, seats, audit`,
 		`{"do":"audit","now":1}`: `now: 1, unknown field, want do`,
 
 		// open
@@ -97,6 +97,7 @@ func TestBadLines(t *testing.T) {
 		// the others
 		`{"do":"cancel","id":"nobody"}`:                                `id: "nobody", want the id of an earlier reserve`,
 		`{"do":"status","id":"nobody"}`:                                `id: "nobody", want the id of an earlier reserve`,
+		`{"do":"call-off","event":"encore"}`:                           `event: "encore", want an event that is open: gala`,
 		`{"do":"seats","event":"gala","section":"Z"}`:                  `section: "Z", want a section of gala: A, B`,
 		`{"do":"seats","event":"gala"}`:                                `section: missing, want a name of 1 to 64 printable characters`,
 		`{"do":"wait","for":"-5m"}`:                                    `for: "-5m", want a time such as "90s" or "5m", above 0 and up to 168h0m0s`,

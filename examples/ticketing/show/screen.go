@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
-	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 )
@@ -71,21 +70,18 @@ func (s *Screen) Start(frame func() (clock string, t sale.Tally, sections []inve
 
 // Happened notes what is worth a line. It may be called from any goroutine.
 func (s *Screen) Happened(h sale.Happening, opening time.Time) {
-	switch a := h.Action.(type) {
-	case reservation.Finished:
-		switch a.Outcome.Reason {
-		case inventory.SoldOut, inventory.TooFewLeft, inventory.NotTogether, inventory.SeatTaken:
-			return // so many of them
-		}
-	case reservation.DeadlineDue, reservation.WasUndone:
-	default:
-		return
+	switch h.Is.Outcome.Reason {
+	case inventory.SoldOut, inventory.TooFewLeft, inventory.NotTogether, inventory.SeatTaken:
+		return // so many of them
+	}
+	if h.Is.Outcome.Phase == "" {
+		return // it goes well
 	}
 	line := Line(h, opening)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.recent); line == "" || n > 0 && s.recent[n-1] == line {
-		return // told to a customer who asked twice
+	if line == "" {
+		return
 	}
 	s.recent = append(s.recent, line)
 	if len(s.recent) > recentLines {
@@ -202,7 +198,7 @@ func (s *Screen) bars(sections []inventory.Section, width int) []string {
 				held += len(claim.Seats)
 			case inventory.IsSold:
 				sold += len(claim.Seats)
-			case inventory.IsReleased, inventory.IsExpired:
+			case inventory.IsReleased:
 			}
 		}
 		name := clip(fmt.Sprintf("%-24s ", title(section)), width)

@@ -38,21 +38,25 @@ func TestClock(t *testing.T) {
 func TestLines(t *testing.T) {
 	t.Parallel()
 	seats := []ticket.Seat{{Row: 1, Number: 4}, {Row: 1, Number: 5}}
-	for want, action := range map[string]reservation.Action{
-		"asks for 2 of the best in gala/stalls": reservation.Start{Order: reservation.Order{Section: stalls, Quantity: 2}},
-		"asks for A4 A5 in gala/stalls":         reservation.Start{Order: reservation.Order{Section: stalls, Chosen: seats}},
-		"holds A4 A5 for $299.80":               reservation.SeatsWereHeld{Seats: seats, Price: 299_80},
-		"has paid":                              reservation.WasCharged{},
-		"is to be cancelled":                    reservation.Cancel{},
-		"has reached its deadline":              reservation.DeadlineDue{},
-		"gets $299.80 back":                     reservation.WasUndone{Refunded: 299_80},
-		"failed: sold out":                      reservation.Finished{Outcome: reservation.Outcome{Phase: reservation.Failed, Reason: "sold out"}},
+	failed := reservation.Outcome{Phase: reservation.Failed, Reason: "sold-out"}
+	for want, is := range map[string]reservation.State{
+		"asks for 2 of the best in gala/stalls": {Phase: reservation.Holding, Order: reservation.Order{Section: stalls, Quantity: 2}},
+		"asks for A4 A5 in gala/stalls":         {Phase: reservation.Holding, Order: reservation.Order{Section: stalls, Chosen: seats}},
+		"holds A4 A5 for $299.80":               {Phase: reservation.Requesting, Seats: seats, Price: 299_80},
+		"has paid":                              {Phase: reservation.Confirming},
+		"is to be cancelled":                    {Phase: reservation.Compensating, Outcome: reservation.Outcome{Phase: reservation.Cancelled}},
+		"has reached its deadline":              {Phase: reservation.Compensating, Outcome: reservation.Outcome{Phase: reservation.Failed, Reason: reservation.DeadlinePassed}},
+		"has lost its event":                    {Phase: reservation.Compensating, Outcome: reservation.Outcome{Phase: reservation.Failed, Reason: reservation.EventCancelled}},
+		"gets $299.80 back":                     {Outcome: reservation.Outcome{Refunded: 299_80}},
+		"failed: sold out":                      {Phase: reservation.Failed, Outcome: failed},
 	} {
-		h := sale.Happening{At: opening.Add(61 * time.Second), Reservation: "ann", Action: action}
+		h := sale.Happening{At: opening.Add(61 * time.Second), Reservation: "ann", Is: is}
 		require.Equal(t, "01:01.000  ann      "+want, show.Line(h, opening))
 	}
-	require.Empty(t, show.Line(sale.Happening{At: opening, Action: reservation.WasUndone{}}, opening))
-	require.Empty(t, show.Line(sale.Happening{At: opening, Action: reservation.UndoDue{}}, opening))
+	require.Empty(t, show.Line(sale.Happening{At: opening, Is: reservation.State{Phase: reservation.Charging}}, opening))
+	require.Empty(t, show.Line(sale.Happening{At: opening, Is: reservation.State{Phase: reservation.Compensating, Outcome: failed}}, opening))
+	ended := reservation.State{Phase: reservation.Failed, Outcome: failed}
+	require.Empty(t, show.Line(sale.Happening{At: opening, Was: ended, Is: ended}, opening))
 }
 
 func TestProgress(t *testing.T) {
@@ -93,7 +97,7 @@ func visible(frame string) string {
 func TestFrame(t *testing.T) {
 	t.Parallel()
 	s := screen(60, 24)
-	s.Happened(sale.Happening{At: opening, Reservation: "ann", Action: reservation.Finished{Outcome: reservation.Outcome{Phase: reservation.Cancelled}}}, opening)
+	s.Happened(sale.Happening{At: opening, Reservation: "ann", Is: ended(reservation.Outcome{Phase: reservation.Cancelled})}, opening)
 	frame := s.Frame("00:01.000", sale.Tally{Free: 21, Held: 3, Sold: 3, Completed: 3, Charged: 449_70}, hall(3))
 	require.Equal(t, strings.TrimLeft(`
 ticket sale  00:01.000
@@ -120,7 +124,7 @@ func TestFrameFitsTheTerminal(t *testing.T) {
 		s := screen(size[0], size[1])
 		s.Colour = true
 		for range 20 {
-			s.Happened(sale.Happening{At: opening, Reservation: ticket.Reservation(strings.Repeat("x", 100)), Action: reservation.DeadlineDue{}}, opening)
+			s.Happened(sale.Happening{At: opening, Reservation: ticket.Reservation(strings.Repeat("x", 100)), Is: ended(reservation.Outcome{Phase: reservation.Cancelled})}, opening)
 		}
 		frame := s.Frame("00:01.000", sale.Tally{}, hall(30))
 		lines := strings.Split(strings.TrimSuffix(visible(frame), "\n"), "\n")
@@ -137,23 +141,26 @@ func TestFrameInALowTerminalHasBars(t *testing.T) {
 	require.Equal(t, 3, strings.Count(frame, "stalls Premium $149.90   ●●○○○·"), "%s", frame)
 }
 
-func TestRecentLinesAreNotRepeated(t *testing.T) {
+// What goes well, and what happens to many, is not worth a line.
+func TestRecentLines(t *testing.T) {
 	t.Parallel()
 	s := screen(80, 24)
-	happens := func(id ticket.Reservation, a reservation.Action) {
-		s.Happened(sale.Happening{At: opening, Reservation: id, Action: a}, opening)
+	happens := func(id ticket.Reservation, is reservation.State) {
+		s.Happened(sale.Happening{At: opening, Reservation: id, Is: is}, opening)
 	}
-	end := reservation.Finished{Outcome: reservation.Outcome{Phase: reservation.Cancelled}}
-	happens("ann", end)
-	happens("ann", end) // told to a second one
-	happens("bob", reservation.Finished{Outcome: reservation.Outcome{Phase: reservation.Failed, Reason: inventory.SoldOut}})
-	happens("cat", reservation.WasUndone{})
-	happens("dan", reservation.WasCharged{})
+	happens("ann", ended(reservation.Outcome{Phase: reservation.Cancelled}))
+	happens("bob", ended(reservation.Outcome{Phase: reservation.Failed, Reason: inventory.SoldOut}))
+	happens("cat", reservation.State{Phase: reservation.Confirming})
+	happens("dan", reservation.State{Phase: reservation.Compensating, Outcome: reservation.Outcome{Phase: reservation.Failed, Reason: "card-declined"}})
 	frame := s.Frame("", sale.Tally{}, nil)
 	require.Equal(t, 1, strings.Count(frame, "ann"))
 	for _, name := range []string{"bob", "cat", "dan"} {
 		require.NotContains(t, frame, name)
 	}
+}
+
+func ended(o reservation.Outcome) reservation.State {
+	return reservation.State{Phase: o.Phase, Outcome: o}
 }
 
 // buffer may be read while the screen writes.

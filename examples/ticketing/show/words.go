@@ -19,37 +19,46 @@ func Clock(d time.Duration) string {
 	return fmt.Sprintf("%02d:%02d.%03d", d/time.Minute, d%time.Minute/time.Second, d%time.Second/time.Millisecond)
 }
 
-// Words says what an action of a reservation means to its customer. It is empty
-// if it means nothing.
-func Words(a reservation.Action) string {
-	switch a := a.(type) {
-	case reservation.Start:
-		wish := fmt.Sprintf("%d of the best", a.Order.Quantity)
-		if len(a.Order.Chosen) > 0 {
-			wish = ticket.Seats(a.Order.Chosen)
+// Words says what a step of a reservation means to its customer. It is empty if it
+// means nothing.
+func Words(h sale.Happening) string {
+	was, is := &h.Was, &h.Is
+	switch {
+	case is.Phase.Decided() && !was.Phase.Decided():
+		return is.Outcome.String()
+	case is.Outcome.Refunded > was.Outcome.Refunded:
+		return fmt.Sprintf("gets %s back", is.Outcome.Refunded-was.Outcome.Refunded)
+	case is.Phase == was.Phase:
+		return ""
+	}
+	switch is.Phase {
+	case reservation.Holding:
+		wish := fmt.Sprintf("%d of the best", is.Order.Quantity)
+		if len(is.Order.Chosen) > 0 {
+			wish = ticket.Seats(is.Order.Chosen)
 		}
-		return fmt.Sprintf("asks for %s in %s", wish, a.Order.Section)
-	case reservation.SeatsWereHeld:
-		return fmt.Sprintf("holds %s for %s", ticket.Seats(a.Seats), a.Price)
-	case reservation.WasCharged:
+		return fmt.Sprintf("asks for %s in %s", wish, is.Order.Section)
+	case reservation.Requesting:
+		return fmt.Sprintf("holds %s for %s", ticket.Seats(is.Seats), is.Price)
+	case reservation.Confirming:
 		return "has paid"
-	case reservation.Cancel:
-		return "is to be cancelled"
-	case reservation.DeadlineDue:
-		return "has reached its deadline"
-	case reservation.WasUndone:
-		if a.Refunded > 0 {
-			return fmt.Sprintf("gets %s back", a.Refunded)
+	case reservation.Compensating:
+		switch {
+		case is.Outcome.Phase == reservation.Cancelled:
+			return "is to be cancelled"
+		case is.Outcome.Reason == reservation.DeadlinePassed:
+			return "has reached its deadline"
+		case is.Outcome.Reason == reservation.EventCancelled:
+			return "has lost its event"
 		}
-	case reservation.Finished:
-		return a.Outcome.String()
+	default:
 	}
 	return ""
 }
 
 // Line is [Words] with time and name in front, since the opening.
 func Line(h sale.Happening, opening time.Time) string {
-	words := Words(h.Action)
+	words := Words(h)
 	if words == "" {
 		return ""
 	}
@@ -88,7 +97,7 @@ func sign(s inventory.Status) rune {
 		return heldSign
 	case inventory.IsSold:
 		return soldSign
-	case inventory.IsReleased, inventory.IsExpired:
+	case inventory.IsReleased:
 	}
 	return freeSign
 }
@@ -96,13 +105,20 @@ func sign(s inventory.Status) rune {
 // Map draws a section's seats, a row to a line, the front row first.
 func Map(s *inventory.Section) string {
 	var b strings.Builder
-	for row := range s.Rows {
-		letters := strings.TrimRight(ticket.Seat{Row: row + 1, Number: 1}.String(), "1")
-		fmt.Fprintf(&b, "  %2s ", letters)
-		for n := range s.Rows[row] {
-			b.WriteRune(sign(s.StatusAt(ticket.Seat{Row: row + 1, Number: n + 1})))
-		}
-		b.WriteByte('\n')
+	for i, row := range Rows(s) {
+		letters := strings.TrimRight(ticket.Seat{Row: i + 1, Number: 1}.String(), "1")
+		fmt.Fprintf(&b, "  %2s %s\n", letters, row)
 	}
 	return b.String()
+}
+
+// Rows are the seats of a section as signs, the front row first.
+func Rows(s *inventory.Section) []string {
+	rows := make([]string, len(s.Rows))
+	for row := range s.Rows {
+		for n := range s.Rows[row] {
+			rows[row] += string(sign(s.StatusAt(ticket.Seat{Row: row + 1, Number: n + 1})))
+		}
+	}
+	return rows
 }

@@ -1,12 +1,14 @@
 // Package ticket has the words that every part of the sale uses: seats and
-// sections, money, reservations and tickets, and the refusal that says why
-// something cannot be had.
+// sections, money, reservations and tickets, and the reasons why something cannot
+// be had.
 package ticket
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/seed57833328/rondo/aggregate"
 )
 
 // Reservation names one customer's wish for seats. It is the idempotency key of
@@ -15,14 +17,17 @@ import (
 type Reservation string
 
 // Section names a section of an event.
-type Section struct{ Event, Name string }
+type Section struct {
+	Event string `json:"event"`
+	Name  string `json:"name"`
+}
 
 func (s Section) String() string { return s.Event + "/" + s.Name }
 
 // Tier is what a seat costs and what that price is called.
 type Tier struct {
-	Name  string
-	Price Money
+	Name  string `json:"name"`
+	Price Money  `json:"price"`
 }
 
 // Seat is a place in a section. Rows and numbers count from 1; row 1 is nearest
@@ -37,6 +42,15 @@ func (s Seat) String() string {
 		row = string(rune('A'+(r-1)%26)) + row
 	}
 	return row + strconv.Itoa(s.Number)
+}
+
+// MarshalText writes a seat as String does.
+func (s Seat) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText has written.
+func (s *Seat) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSeat(string(text))
+	return err
 }
 
 // ParseSeat is the inverse of [Seat.String].
@@ -67,36 +81,38 @@ func Seats(seats []Seat) string {
 
 // Ticket is what a customer has at the end: seats, paid for.
 type Ticket struct {
-	Reservation Reservation
-	Customer    string
-	Section     Section
-	Seats       []Seat
-	Paid        Money
+	Reservation Reservation `json:"reservation"`
+	Customer    string      `json:"customer"`
+	Section     Section     `json:"section"`
+	Seats       []Seat      `json:"seats"`
+	Paid        Money       `json:"paid"`
 }
 
-// Reason says in a few words why something is refused or has failed. Each
-// package declares its own.
+// Reason is why something is refused or has failed, as in "sold-out": the code of
+// a rejection. Each package declares its own.
 type Reason string
 
-// RejectionError is the error of a refusal: a decision, made on full knowledge, that
-// another attempt will not change. Whoever gets one knows that nothing was done.
-type RejectionError struct {
-	Reason Reason
-	Detail string // which seat, how many; may be empty
-}
+// String writes it for people, "sold out".
+func (r Reason) String() string { return strings.ReplaceAll(string(r), "-", " ") }
 
-// Reject makes a rejection. The detail is formatted as by fmt.Sprintf.
-func Reject(reason Reason, format string, args ...any) *RejectionError {
-	return &RejectionError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
-}
-
-func (r *RejectionError) Error() string {
-	if r.Detail == "" {
-		return string(r.Reason)
+// Reject is the rejection of a command for this reason. The detail (which seat,
+// how many) is formatted as by fmt.Sprintf; it may be empty.
+func (r Reason) Reject(detail string, args ...any) error {
+	text := r.String()
+	if detail != "" {
+		text += ": " + fmt.Sprintf(detail, args...)
 	}
-	return fmt.Sprintf("%s: %s", r.Reason, r.Detail)
+	return &aggregate.RejectionError{Code: string(r), Reason: text}
 }
 
-// Retryable is false: effect.Retryable asks it, so that no retry policy tries a
-// rejected request again.
-func (r *RejectionError) Retryable() bool { return false }
+// RefusedError is a definitive refusal, as a saga is told of it: nothing was done
+// and nothing will be, however often it is asked.
+type RefusedError struct{ Reason Reason }
+
+func (e RefusedError) Error() string { return e.Reason.String() }
+
+// Rejected is true: package saga asks it, and undoes nothing then.
+func (e RefusedError) Rejected() bool { return true }
+
+// Retryable is false: effect.Retryable asks it, so that it is not tried again.
+func (e RefusedError) Retryable() bool { return false }

@@ -1,15 +1,17 @@
 package ticket_test
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/aggregate"
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+	"github.com/seed57833328/rondo/saga"
 )
 
 func TestMoneyIsWrittenInDollarsAndCents(t *testing.T) {
@@ -69,11 +71,29 @@ func FuzzParseSeat(f *testing.F) {
 	})
 }
 
-func TestRejectionIsNotWorthAnotherAttempt(t *testing.T) {
+func TestSeatIsTextInJSON(t *testing.T) {
 	t.Parallel()
-	err := fmt.Errorf("ask: %w", ticket.Reject("seat taken", "%s", ticket.Seat{Row: 2, Number: 7}))
-	require.EqualError(t, err, "ask: seat taken: B7")
-	require.False(t, effect.Retryable(err))
-	require.True(t, effect.Retryable(errors.New("no connection")))
-	require.EqualError(t, &ticket.RejectionError{Reason: "sold out"}, "sold out")
+	data, err := json.Marshal([]ticket.Seat{{Row: 2, Number: 7}})
+	require.NoError(t, err)
+	require.JSONEq(t, `["B7"]`, string(data))
+	var seats []ticket.Seat
+	require.NoError(t, json.Unmarshal(data, &seats))
+	require.Equal(t, []ticket.Seat{{Row: 2, Number: 7}}, seats)
+	require.ErrorContains(t, json.Unmarshal([]byte(`["7B"]`), &seats), `"7B" is no seat`)
+}
+
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	const taken ticket.Reason = "seat-taken"
+	err := taken.Reject("%s", ticket.Seat{Row: 2, Number: 7})
+	require.EqualError(t, err, "rejected: seat taken: B7 (seat-taken)")
+	require.True(t, aggregate.IsRejection(err))
+	require.EqualError(t, taken.Reject(""), "rejected: seat taken (seat-taken)")
+
+	refused := fmt.Errorf("hold: %w", ticket.RefusedError{Reason: taken})
+	require.EqualError(t, refused, "hold: seat taken")
+	require.True(t, saga.IsRejected(refused))
+	require.False(t, effect.Retryable(refused))
+	require.ErrorIs(t, refused, ticket.RefusedError{Reason: taken})
+	require.NotErrorIs(t, refused, ticket.RefusedError{Reason: "sold-out"})
 }

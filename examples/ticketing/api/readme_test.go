@@ -1,0 +1,145 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/examples/ticketing/api"
+	"github.com/seed57833328/rondo/examples/ticketing/sale"
+)
+
+// begin serves a sale in memory.
+func begin(t *testing.T) *httptest.Server {
+	t.Helper()
+	s, err := sale.InMemory(sale.Config{})
+	require.NoError(t, err)
+	require.NoError(t, s.Run(t.Context()))
+	server := httptest.NewServer(api.New(s))
+	t.Cleanup(func() {
+		server.Close()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		require.NoError(t, s.Close(ctx))
+	})
+	return server
+}
+
+// The curl commands of the README are requests that give the output that is
+// printed there.
+func TestREADME(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	server, n := begin(t), 0
+	for i, block := range strings.Split(string(text), "```") {
+		lines, console := strings.CutPrefix(block, "console\n")
+		if i%2 == 0 || !console {
+			continue
+		}
+		for command := range strings.SplitSeq(lines, "$ curl ") {
+			if command == "" {
+				continue
+			}
+			line, want, _ := strings.Cut(command, "\n")
+			require.Equal(t, want, curl(t, server.URL, words(line)), "curl %s", line)
+			n++
+		}
+	}
+	require.Greater(t, n, 10)
+}
+
+// words are those of a line of shell, of which it knows simple quotes.
+func words(line string) (all []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			all = append(all, part)
+			continue
+		}
+		all = append(all, strings.Fields(part)...)
+	}
+	return all
+}
+
+// curl does what curl does with these arguments.
+func curl(t *testing.T, server string, args []string) string {
+	t.Helper()
+	method, url, body, format := http.MethodGet, "", "", ""
+	header := http.Header{}
+	for i := 0; i < len(args); i++ {
+		value := func() string { i++; return args[i] }
+		switch args[i] {
+		case "-s":
+		case "-X":
+			method = value()
+		case "-d":
+			if body = value(); method == http.MethodGet {
+				method = http.MethodPost
+			}
+		case "-H":
+			name, v, _ := strings.Cut(value(), ": ")
+			header.Set(name, v)
+		case "-w":
+			format = value()
+		default:
+			require.False(t, strings.HasPrefix(args[i], "-"), "curl %s", args[i])
+			url = strings.Replace(args[i], "localhost:8080", server, 1)
+		}
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	got, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	told := strings.NewReplacer(`\n`, "\n", "%{http_code}", response.Status[:3],
+		"%header{rondo-version}", response.Header.Get("Rondo-Version"),
+		"%header{idempotent-replayed}", response.Header.Get("Idempotent-Replayed"),
+		"%{content_type}", response.Header.Get("Content-Type")).Replace(format)
+	return string(got) + told
+}
+
+// What makes no sense is told with the field, and what would be accepted.
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	server := begin(t)
+	long := strings.Repeat("x", 65)
+	for _, c := range []struct{ args, status, want string }{
+		{`-d nonsense localhost:8080/events`, "400", `"detail":"the body: invalid character`},
+		{`-d {} localhost:8080/events`, "400", `"field":"name"`},
+		{`-d {"name":"a"}{} localhost:8080/events`, "400", `the body: something follows the object`},
+		{`-d {"name":"a","colour":"red"} localhost:8080/events`, "400", `unknown field \"colour\"`},
+		{`-d {"name":"a"} localhost:8080/events`, "422", `"code":"bad-draft"`},
+		{`-d {"name":"` + long + `"} localhost:8080/events`, "400", `1 to 64 printable characters`},
+		{`-d "` + strings.Repeat("x", 70_000) + `" localhost:8080/events`, "400", `request body too large`},
+		{`-X POST localhost:8080/events/gala/publish`, "422", `"code":"no-such-event"`},
+		{`-X PUT -d {"price":5} localhost:8080/events/gala/tiers/x`, "422", `"code":"no-such-event"`},
+		{`localhost:8080/events/gala`, "404", `there is no event \"gala\"`},
+		{`localhost:8080/events/gala/sections/x`, "404", `there is no section \"gala/x\"`},
+		{`localhost:8080/reservations/ann`, "404", `there is no reservation \"ann\"`},
+		{`localhost:8080/reservations/ann?wait=soon`, "400", `"field":"wait"`},
+		{`localhost:8080/reservations/ann?wait=1h`, "400", `at most 30s`},
+		{`-X POST localhost:8080/reservations/ann/cancel`, "404", `there is no reservation`},
+		{`localhost:8080/events/gala/cancellation`, "404", `there is no cancellation of \"gala\"`},
+		{`localhost:8080/payments/ann`, "404", `there is no payment`},
+		{`-d {"reservation":"ann","event":"gala","section":"x"} localhost:8080/reservations`, "400", `"field":"quantity"`},
+		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":9} localhost:8080/reservations`, "400", `1 to 8`},
+		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1,"seats":["A1"]} localhost:8080/reservations`, "400", `1 to 8`},
+		{`-d {"reservation":"ann","event":"gala","section":"x","seats":["1A"]} localhost:8080/reservations`, "400", `\"1A\" is no seat`},
+		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`, "200", `"reason":"no-such-section"`},
+		{`localhost:8080/nowhere`, "404", "404 page not found"},
+	} {
+		got := curl(t, server.URL, append(strings.Fields(c.args), "-w", "%{http_code}"))
+		require.Contains(t, got, c.want, "curl %.100s", c.args)
+		require.True(t, strings.HasSuffix(got, c.status), "curl %.100s: %s", c.args, got)
+	}
+}
