@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ func begin(t *testing.T) *httptest.Server {
 	return server
 }
 
+var refunded = regexp.MustCompile(`,"refunded":\d+`)
+
 // The curl commands of the README are requests that give the output that is
 // printed there.
 func TestREADME(t *testing.T) {
@@ -49,7 +52,12 @@ func TestREADME(t *testing.T) {
 				continue
 			}
 			line, want, _ := strings.Cut(command, "\n")
-			require.Equal(t, want, curl(t, server.URL, words(line)), "curl %s", line)
+			got := curl(t, server.URL, words(line))
+			if strings.HasSuffix(line, "/reservations/cat/cancel") {
+				// Whether the card was charged by then is a matter of moments.
+				want, got = refunded.ReplaceAllString(want, ""), refunded.ReplaceAllString(got, "")
+			}
+			require.Equal(t, want, got, "curl %s", line)
 			n++
 		}
 	}
