@@ -93,16 +93,17 @@ func (b *board) until(ctx context.Context, id ticket.Reservation, want func(rese
 	for {
 		b.mu.Lock()
 		s := b.stands[id]
-		if s == nil || want(s.state) {
+		if s == nil {
 			b.mu.Unlock()
-			if s == nil {
-				return reservation.State{}, saga.ErrNotFound
-			}
-			return s.state, nil
+			return reservation.State{}, saga.ErrNotFound
+		}
+		state := s.state
+		if want(state) {
+			b.mu.Unlock()
+			return state, nil
 		}
 		w := store.RuntimeOf(ctx).NewSignal()
 		s.waiting = append(s.waiting, w)
-		state := s.state
 		b.mu.Unlock()
 		if err := w.Wait(ctx); err != nil {
 			return state, err
