@@ -137,3 +137,14 @@ func (p *pacedSagas) Load(ctx context.Context, id saga.ID) (saga.Record, bool, e
 		}
 	}
 }
+
+// Post posts, however long it takes. A message is known by its id.
+func (p *pacedSagas) Post(ctx context.Context, m saga.Message) error {
+	defer p.lag.wait()()
+	for {
+		err := p.Store.Post(ctx, m)
+		if !eventstore.Retryable(err) || !rest(ctx) {
+			return err
+		}
+	}
+}

@@ -83,9 +83,13 @@ type State struct {
 }
 
 // Standing is a state with the end that the status of its saga tells of: the
-// reducer is not told when everything is undone.
+// reducer is not told when everything is undone, nor when what it asked for last
+// is done, the record of the charge.
 func Standing(s State, status saga.Status) State {
-	if status == saga.Compensated {
+	switch {
+	case s.Phase == Completed && !status.Ended():
+		s.Phase = Ticketing
+	case status == saga.Compensated:
 		s.Outcome.Phase = cmp.Or(s.Outcome.Phase, Failed) // an operator has undone it
 		s.Phase = s.Outcome.Phase
 	}
