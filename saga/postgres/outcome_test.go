@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/eventstore"
@@ -26,6 +28,37 @@ func change(id saga.ID, sequence int64) saga.Change {
 		Record: saga.Record{ID: id, Sequence: sequence, Commit: uuid.New(), Status: saga.Running, Started: at, Updated: at, Schema: 1, State: []byte(`{}`)},
 		Entry:  saga.Entry{Sequence: sequence, At: at, Kind: "signal", Data: []byte(`{}`)},
 	}
+}
+
+// awaitStandby returns when commits wait for a standby. That a session knows the
+// setting is not enough: it is the checkpointer that has commits wait.
+func awaitStandby(t *testing.T, admin *pgxpool.Pool, name, waiting string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		done := make(chan error, 1)
+		go func() {
+			_, err := admin.Exec(t.Context(), `SELECT pg_logical_emit_message(true, 'probe', '')`)
+			done <- err
+		}()
+		for {
+			select {
+			case <-done: //nolint:errcheck // it was not made to wait
+				return false
+			case <-time.After(pollEvery):
+			}
+			var pid uint32
+			if admin.QueryRow(t.Context(), waiting, name).Scan(&pid) != nil {
+				continue
+			}
+			_, _ = admin.Exec(t.Context(), `SELECT pg_terminate_backend($1)`, pid)
+			<-done //nolint:errcheck // its session was ended
+			return true
+		}
+	}, waitAtMost, pollEvery)
+	require.Eventually(t, func() bool {
+		var pid uint32
+		return errors.Is(admin.QueryRow(t.Context(), waiting, name).Scan(&pid), pgx.ErrNoRows)
+	}, waitAtMost, pollEvery)
 }
 
 // A session is ended, or killed, in the midst of a commit. What became of it is
@@ -68,10 +101,7 @@ func TestBackendDiesDuringCommit(t *testing.T) {
 				} else {
 					db.Exec(t, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
 					db.Exec(t, `SELECT pg_reload_conf()`)
-					require.Eventually(t, func() bool {
-						var set string
-						return admin.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&set) == nil && set == "nobody"
-					}, waitAtMost, pollEvery)
+					awaitStandby(t, admin, db.Name, c.waiting)
 					release = func() {
 						insist(t, db, `ALTER SYSTEM RESET synchronous_standby_names`)
 						insist(t, db, `SELECT pg_reload_conf()`)
