@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/seed57833328/rondo/eventstore"
@@ -23,14 +22,15 @@ func (s *Store) Append(ctx context.Context, writes ...eventstore.Write) ([]event
 	if err := t.check(writes, now); err != nil {
 		return nil, err
 	}
-	appended := make([]eventstore.Appended, len(writes))
+	appended, copies := answerFor(writes)
 	for i := range writes {
 		w := &writes[i]
 		if w.Claim != nil {
 			t.claims[w.Claim.Key] = cloneClaim(*w.Claim)
 		}
-		if len(w.Events) > 0 {
-			appended[i] = s.write(t, w, now)
+		if n := len(w.Events); n > 0 {
+			appended[i] = s.write(t, w, now, copies[:n:n])
+			copies = copies[n:]
 		}
 	}
 	if s.wake != nil {
@@ -67,7 +67,26 @@ func (t *tenant) check(writes []eventstore.Write, now time.Time) error {
 	return nil
 }
 
-func (s *Store) write(t *tenant, w *eventstore.Write, now time.Time) eventstore.Appended {
+// answerFor makes room for what an append answers: the events in it are copies,
+// since the log's own are not handed out. A single event, which is what most
+// appends are of, costs one allocation.
+func answerFor(writes []eventstore.Write) ([]eventstore.Appended, []eventstore.Recorded) {
+	if len(writes) == 1 && len(writes[0].Events) == 1 {
+		single := &struct {
+			appended [1]eventstore.Appended
+			recorded [1]eventstore.Recorded
+		}{}
+		return single.appended[:], single.recorded[:]
+	}
+	events := 0
+	for i := range writes {
+		events += len(writes[i].Events)
+	}
+	return make([]eventstore.Appended, len(writes)), make([]eventstore.Recorded, events)
+}
+
+// write adds the events of a write to the log, and to copies.
+func (s *Store) write(t *tenant, w *eventstore.Write, now time.Time, copies []eventstore.Recorded) eventstore.Appended {
 	stream := t.streams[w.Stream]
 	recorded := make([]eventstore.Recorded, len(w.Events))
 	for i := range w.Events {
@@ -82,9 +101,7 @@ func (s *Store) write(t *tenant, w *eventstore.Write, now time.Time) eventstore.
 		t.events[e.ID] = r
 	}
 	t.streams[w.Stream] = stream
+	copy(copies, recorded)
 	last := &recorded[len(recorded)-1]
-	return eventstore.Appended{
-		Stream: w.Stream, Version: last.Version, Position: last.Position,
-		Events: slices.Clone(recorded), // the log's own are not handed out
-	}
+	return eventstore.Appended{Stream: w.Stream, Version: last.Version, Position: last.Position, Events: copies}
 }

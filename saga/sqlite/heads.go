@@ -20,14 +20,15 @@ const (
 	headColumns = `tenant, type, key, sequence, commit_id, status, ready, due, attempts, schema, reason, started, updated`
 
 	insertHead = `INSERT INTO rondo_sagas (sequence, commit_id, status, ready, due, ended, attempts, schema, reason, started, updated, state, work, tenant, type, key, shard)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ` + epochHolds + ` ON CONFLICT DO NOTHING RETURNING number`
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ` + epochHolds + ` ON CONFLICT DO NOTHING`
 	updateHead = `UPDATE rondo_sagas SET sequence = ?, commit_id = ?, status = ?, ready = ?, due = ?, ended = ?, attempts = ?, schema = ?, reason = ?,
 		started = ?, updated = ?, state = ?, work = ?
-		WHERE tenant = ? AND type = ? AND key = ? AND sequence = ? AND ` + epochHolds + ` RETURNING number`
+		WHERE tenant = ? AND type = ? AND key = ? AND sequence = ? AND ` + epochHolds
 	selectHead  = `SELECT ` + headColumns + `, state, work FROM rondo_sagas WHERE tenant = ? AND type = ? AND key = ?`
 	selectEpoch = `SELECT epoch FROM rondo_saga_leases WHERE type = ? AND shard = ?`
 
-	insertEntry   = `INSERT INTO rondo_saga_history (saga, sequence, at, kind, data) VALUES (?, ?, ?, ?, ?)`
+	insertEntry   = `INSERT INTO rondo_saga_history (saga, sequence, at, kind, data)
+		SELECT number, ?, ?, ?, ? FROM rondo_sagas WHERE tenant = ? AND type = ? AND key = ?`
 	selectHistory = `SELECT h.sequence, h.at, h.kind, h.data FROM rondo_sagas s JOIN rondo_saga_history h ON h.saga = s.number
 		WHERE s.tenant = ? AND s.type = ? AND s.key = ? AND h.sequence > ? ORDER BY h.sequence LIMIT ?`
 
@@ -147,16 +148,18 @@ func (s *Store) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdi
 // decide makes one change.
 func (s *Store) decide(c *sqlitefile.Conn, d *decision) (saga.Verdict, error) {
 	ctx := context.Background()
-	var number int64
-	done, err := sqlitefile.First(ctx, c, func(row []driver.Value) error { return sqlitefile.Scan(row, &number) }, d.head, d.args...)
-	switch {
+	result, err := c.Exec(ctx, d.head, d.args...)
+	if err != nil {
+		return 0, err
+	}
+	switch changed, err := result.RowsAffected(); {
 	case err != nil:
 		return 0, err
-	case !done:
+	case changed == 0:
 		return refusal(c, d.change)
 	}
-	e := &d.change.Entry
-	if _, err := c.Exec(ctx, insertEntry, number, e.Sequence, micro(e.At), e.Kind, blob(e.Data)); err != nil {
+	id, e := &d.change.Record.ID, &d.change.Entry
+	if _, err := c.Exec(ctx, insertEntry, e.Sequence, micro(e.At), e.Kind, blob(e.Data), id.Tenant, id.Type, id.Key); err != nil {
 		return 0, err
 	}
 	for _, position := range d.change.Consumed {
