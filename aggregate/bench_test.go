@@ -32,8 +32,25 @@ func (counter) Evolve(s *count, e counted) { s.N += e.N }
 var counts = must(eventstore.NewRegistry(eventstore.TypeOf[counted]("count.counted", 1)))
 
 // BenchmarkExecute is a command to an aggregate that is in memory, on an event
-// store in memory.
+// store in memory, beside the append that it leads to.
 func BenchmarkExecute(b *testing.B) {
+	b.Run("append alone", benchmarkAppend)
+	b.Run("command", benchmarkCommand)
+}
+
+func benchmarkAppend(b *testing.B) {
+	ctx := b.Context()
+	log := must(memory.New(memory.Config{}))
+	b.ReportAllocs()
+	for version := eventstore.Version(0); b.Loop(); version++ {
+		event := must(counts.Encode(counted{1}))
+		if _, err := log.Append(ctx, eventstore.Write{Stream: "count-a", Expected: eventstore.Exactly(version), Events: []eventstore.Event{event}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchmarkCommand(b *testing.B) {
 	ctx := b.Context()
 	h, err := aggregate.New("count", counter{}, counts, must(memory.New(memory.Config{})), aggregate.Config[count]{})
 	require.NoError(b, err)
