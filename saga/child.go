@@ -67,7 +67,7 @@ func OnChild[S, A, P any](name string, child *Definition[S, A], f func(begin A, 
 		return t
 	}
 	k := child.kind
-	t.child = k
+	t.child, t.state = k, reflect.TypeFor[S]()
 	if f == nil {
 		return t // without act: Define tells
 	}

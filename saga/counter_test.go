@@ -101,6 +101,8 @@ func odd(what string) effect.Effect[countAction] {
 		return cfx.Do(Charge{})
 	case "bad undo":
 		return cfx.Do(fetch{1}, saga.Undo(Charge{}))
+	case "late for one":
+		return cfx.Do(fetch{1}, saga.Late())
 	case "bad key":
 		return raw.After(7, time.Minute, add{1})
 	case "bad timer":

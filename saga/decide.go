@@ -482,6 +482,9 @@ func (t *draft) do(c *Command) error {
 	if err != nil {
 		return fmt.Errorf("Do: %w", err)
 	}
+	if c.late {
+		return fmt.Errorf("Do: Late of %q is said where its type is registered", known.name)
+	}
 	if c.Retry != nil {
 		if known.child != nil {
 			return fmt.Errorf("Do: Retry of %q: what a child saga has come to is final", known.name)

@@ -53,6 +53,7 @@ type RequestType struct {
 	goType  reflect.Type
 	action  reflect.Type // nil of Request
 	child   *kind        // nil but of OnChild
+	state   reflect.Type // of the child
 	problem error
 	options Command
 	// act makes the action that a reply becomes. The request may be there as a

@@ -139,7 +139,8 @@ func Retry(p RetryPolicy) Option { return Option{func(c *Command) { c.Retry = &p
 // so that a reducer which does not look at Late cannot go forward by mistake.
 //
 // It is for what cannot refuse to be done after it was undone, as a card that is
-// charged after all: the reducer can then refund it with a request of its own.
+// charged after all: the reducer can then refund it with a request of its own. It
+// is said for all of a type, to [On] or [OnChild].
 func Late() Option { return Option{func(c *Command) { c.late = true }} }
 
 // RetryPolicy says when an attempt that failed is followed by another. The zero

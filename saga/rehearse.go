@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/seed57833328/rondo/effect"
@@ -37,8 +38,8 @@ func openRehearsal(definition any, c rehearsal.Config) (rehearsal.Machine, error
 	if k.problem != nil {
 		return nil, fmt.Errorf("saga %q: %w", k.name, k.problem)
 	}
-	if len(k.children) > 0 {
-		return nil, fmt.Errorf("saga %q has child sagas, which cannot be rehearsed: test the child by itself, and both with a runner", k.name)
+	if len(k.children) > 0 && !c.Children {
+		return nil, fmt.Errorf("saga %q has child sagas, which cannot be explored: explore the child by itself, and test both with a runner", k.name)
 	}
 	id := ID{Tenant: c.Tenant, Type: k.name, Key: c.Key}
 	if err := CheckID("id", id); err != nil {
@@ -106,6 +107,9 @@ func (r *rehearsed) event(in *rehearsal.Input) (event, error) {
 	case rehearsal.Cancel:
 		return submit{Epoch: epoch, Input: input{Kind: cancelInput, Message: in.Message, Reason: in.Reason}}, nil
 	case rehearsal.Result:
+		if in.Attempt.Child != nil {
+			return submit{Epoch: epoch, Input: r.childEnd(in)}, nil
+		}
 		return performed{attempt{in.Attempt.Effect, in.Attempt.N}, result}, nil
 	case rehearsal.Resolve:
 		if result.Failure != nil {
@@ -120,6 +124,29 @@ func (r *rehearsed) event(in *rehearsal.Input) (event, error) {
 		return wake{Epoch: epoch + 1}, nil
 	}
 	return nil, inputError("input.Kind", show(in.Kind), "one of the kinds of inputs")
+}
+
+// childEnd is what a child has come to as its message tells it.
+func (r *rehearsed) childEnd(in *rehearsal.Input) input {
+	a := &in.Attempt
+	end := childEnd{Status: Completed, Undo: a.Cancels}
+	out := input{Kind: childInput, Effect: a.Effect, Child: &end, Value: in.Value}
+	switch rejected := IsRejected(in.Err); {
+	case a.Cancels && in.Err == nil, !a.Cancels && rejected:
+		end.Status = Compensated
+	case in.Err != nil && !rejected:
+		end.Status = Terminated
+	default:
+		end.Schema = r.kind().requests[a.Request].child.schema
+	}
+	if in.Err != nil {
+		out.Reason = in.Err.Error()
+	}
+	if a.Cancels {
+		out.Effect, _ = undoOf(a.Effect)
+	}
+	out.Message = childEndID + a.Effect + "/" + strconv.FormatInt(r.record.Sequence, 10)
+	return out
 }
 
 func (r *rehearsed) kind() *kind { return r.host.deciders[r.machine.ID.Type].kind }
@@ -180,6 +207,9 @@ func (p *performance) request(q any) {
 		if q.Change.Record.Sequence == p.record.Sequence+1 {
 			verdict, p.record = Committed, q.Change.Record
 			p.outcome.Decisions = append(p.outcome.Decisions, p.decision(&q.Change.Entry))
+			for i := range q.Change.Posts {
+				p.post(&q.Change.Posts[i])
+			}
 		}
 		p.events = append(p.events, committedHead{Verdict: verdict})
 	case perform:
@@ -192,6 +222,27 @@ func (p *performance) request(q any) {
 		}
 		p.outcome.Begun = append(p.outcome.Begun, a)
 	}
+}
+
+// post is a message to a child.
+func (p *performance) post(m *Message) {
+	var in input
+	if err := json.Unmarshal(m.Body, &in); err != nil { // of what was just written
+		panic(err)
+	}
+	t := p.kind().children[m.To.Type]
+	a := rehearsal.Attempt{Effect: in.Parent.Effect, N: 1, Request: t.name, Type: reflect.TypeFor[Child](), Child: t.state}
+	if in.Kind == cancelInput {
+		a.Effect, a.Cancels = a.Effect+undoSuffix, true
+	} else {
+		action, err := t.child.decodeAction(in.Action)
+		if err != nil {
+			panic(err)
+		}
+		a.Value = Child{Type: m.To.Type, Action: action}
+	}
+	a.Key = effectID(p.machine.ID, a.Effect)
+	p.outcome.Begun = append(p.outcome.Begun, a)
 }
 
 // decision is an entry of the history as a test shows it.

@@ -17,6 +17,8 @@ var Open func(definition any, c Config) (Machine, error)
 type Config struct {
 	Tenant, Key string
 	StuckAfter  int // 0 is a runner's default
+	// Children allows a definition with child sagas.
+	Children bool
 }
 
 // Machine is a saga in memory, with its record. None of its methods changes it,
@@ -40,7 +42,7 @@ const (
 	Start   Kind = iota + 1 // Action
 	Signal                  // Action, Message
 	Cancel                  // Message, Reason
-	Result                  // Attempt, and Value or Err
+	Result                  // Attempt, and Value or Err; of a child too: see Attempt
 	Resolve                 // Attempt.Effect, and Value or Err
 	Due                     // the time has come that Outcome.Due has named
 	Crash                   // the process ends, and another takes over
@@ -78,6 +80,15 @@ type Attempt struct {
 	Type        reflect.Type // nil of a request that is not registered
 	Data        []byte       // JSON
 	Timeout     time.Duration
+
+	// Child is the type of the state that a child saga completes with, nil of
+	// what a handler does. Value is what was asked for then, nil if Cancels is
+	// set: the child is to be cancelled, and undone if it has completed. A
+	// rejection is that it was compensated; of a cancellation that there is no way
+	// back. Any other error is that it was terminated.
+	Child   reflect.Type
+	Value   any
+	Cancels bool
 }
 
 // Decision is a line of the history.

@@ -24,8 +24,29 @@ func Reply[Q effect.Request[R], R, S, A any](s *Saga[S, A], q Q, value R) {
 	s.answer(q, data, nil, anyFlight)
 }
 
+// ChildCompleted has a child saga complete with a state. The others of its ends are
+// said as of other effects: that it was compensated by [Saga.Reject], that it was
+// terminated by [Saga.Fail], and when it is cancelled that it is undone by
+// [Saga.Undone], or that there is no way back by Reject.
+//
+//	s.ChildCompleted(Stays.Child(BookStay{Nights: 2}), Stay{Nights: 2, Room: 12})
+func (s *Saga[S, A]) ChildCompleted(child saga.Child, state any) {
+	s.t.Helper()
+	s.enter(fmt.Sprintf("ChildCompleted %s, %s", show(child), show(state)))
+	f := s.find(child, func(f *flight) bool { return !f.Cancels })
+	if got := reflect.TypeOf(state); got != f.Child {
+		s.fatal(fmt.Sprintf("the state of child %q is a %v, not a %v", child.Type, f.Child, got), "")
+	}
+	data, err := json.Marshal(state)
+	if err != nil {
+		s.fatal(fmt.Sprintf("the state cannot be written: %v", err), "")
+	}
+	s.do(s.answered(f, data, nil))
+}
+
 // Undone has the undo that is at work succeed. It must be q; there is one at a
-// time, what was issued last before the others.
+// time, what was issued last before the others. Of a child saga it is that it was
+// cancelled, and is compensated.
 func (s *Saga[S, A]) Undone(q any) {
 	s.t.Helper()
 	s.enter("Undone " + show(q))
@@ -57,10 +78,14 @@ func (s *Saga[S, A]) Timeout(q any) {
 	s.t.Helper()
 	s.enter("Timeout " + show(q))
 	f := s.find(q, anyFlight)
-	if f.ends.IsZero() {
+	ends := f.ends
+	if e := s.effect(f); f.Child != nil && e != nil {
+		ends = e.Next
+	}
+	if ends.IsZero() {
 		s.fatal(show(q)+" has no timeout", "")
 	}
-	s.quietly(f.Effect, f.ends)
+	s.quietly(f.Effect, ends)
 }
 
 // Exhaust has all attempts fail that an effect has left, one after the other, with
@@ -91,6 +116,9 @@ func (s *Saga[S, A]) Exhaust(q any, err error) {
 func (s *Saga[S, A]) Later(q any) {
 	s.t.Helper()
 	s.enter("Later " + show(q))
+	if child, is := q.(saga.Child); is {
+		s.fatal(show(child)+" is a child saga, which is not done by a handler that may say Later", "")
+	}
 	s.answer(q, nil, saga.Later, anyFlight)
 }
 
@@ -135,7 +163,7 @@ func (s *Saga[S, A]) quietly(effect string, until time.Time) {
 	s.t.Helper()
 	before := s.view.Sequence
 	reduced := s.until(until)
-	pending := slices.ContainsFunc(s.flights, func(f *flight) bool { return f.Effect == effect })
+	pending := slices.ContainsFunc(s.flights, func(f *flight) bool { return f.Effect == effect && s.waited(f) })
 	if len(reduced) > 1 || len(reduced) == 1 && pending {
 		s.fatal(fmt.Sprintf("something else has happened on the way: %s", show(reduced[0])), fmt.Sprintf(
 			"That was %d decisions. Advance to it, and say what was reduced.", s.view.Sequence-before))
@@ -146,7 +174,7 @@ func (s *Saga[S, A]) quietly(effect string, until time.Time) {
 func (s *Saga[S, A]) resolvable(q any) *flight {
 	for i := range s.view.Pending {
 		e := &s.view.Pending[i]
-		if !e.Later {
+		if !e.Later || e.Child.Key != "" {
 			continue
 		}
 		request, err := decode(reflect.TypeOf(q), e.Data)
@@ -174,7 +202,9 @@ func (s *Saga[S, A]) find(q any, which func(*flight) bool) *flight {
 		if s.waited(f) != late && which(f) {
 			return f
 		}
-		other = f
+		if other == nil || which(f) {
+			other = f
+		}
 	}
 	switch {
 	case other != nil && late:
@@ -187,7 +217,7 @@ func (s *Saga[S, A]) find(q any, which func(*flight) bool) *flight {
 	headline := show(q) + " is not being done"
 	for _, e := range s.waitsFor() {
 		request, err := decode(reflect.TypeOf(q), e.Data)
-		if err != nil || !equal(q, request) || !e.Next.After(s.now) {
+		if e.Child.Key != "" || err != nil || !equal(q, request) || !e.Next.After(s.now) {
 			continue
 		}
 		s.fatal(fmt.Sprintf("%s: its attempt %d is in %v", headline, e.Attempts+1, e.Next.Sub(s.now)), "Advance to it.")

@@ -22,6 +22,7 @@
 //     was done; another follows when its delay has passed, if the policy has one
 //   - [Saga.Exhaust]: all attempts that are left have failed so
 //   - [Saga.Later]: its result comes by another way, which is then said by Reply
+//   - [Saga.ChildCompleted], of a child saga, and what is said there
 //   - each of them after [Saga.Late], for an effect that was given up
 //
 // [Saga.Signal] and [Saga.Cancel] are what comes from outside, [Saga.Advance] lets
@@ -57,7 +58,7 @@
 // before what it undoes, and that a key may come again, are where most sagas break:
 // a world that remembers neither is the place to find out whether yours must.
 //
-// Sagas that have child sagas are not tested so; their children are, by themselves.
+// Sagas that have child sagas are not explored so; their children are, by themselves.
 //
 // # Homes
 //

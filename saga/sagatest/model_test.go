@@ -228,7 +228,7 @@ func TestModelRefusesBadSetups(t *testing.T) {
 	}{
 		"no definition":               {setup: sagatest.Setup[town]{Start: Reserve{}}, want: "the definition is nil"},
 		"an unsound definition":       {def: saga.Define("x y", reserver{}, saga.Types{}), want: `"x y"`},
-		"a saga with children":        {def: parent, setup: sagatest.Setup[town]{Start: Reserve{}}, want: "has child sagas, which cannot be rehearsed"},
+		"a saga with children":        {def: parent, setup: sagatest.Setup[town]{Start: Reserve{}}, want: "has child sagas, which cannot be explored"},
 		"no start":                    {def: Reservation, want: "action <nil> is not one of Types.Actions"},
 		"an empty input":              {def: Reservation, setup: sagatest.Setup[town]{Start: Reserve{}, Inputs: [][]sagatest.Event{{{}}}}, want: "Inputs[0][0] is empty"},
 		"a foreign signal":            {def: Reservation, setup: sagatest.Setup[town]{Start: Reserve{}, Inputs: [][]sagatest.Event{{sagatest.Signal("s", Foreign{})}}}, want: "Foreign is not one of Types.Actions"},

@@ -100,7 +100,7 @@ func (s *Saga[S, A]) open() string {
 			line = "undo " + line
 		}
 		switch {
-		case e.Later:
+		case e.Later && e.Child.Key == "":
 			line += ", its result comes later"
 		case e.Next.After(s.now):
 			line += fmt.Sprintf(", attempt %d in %v", e.Attempts+1, e.Next.Sub(s.now))

@@ -59,6 +59,7 @@ type Saga[S, A any] struct {
 	signals int
 
 	requests map[string]reflect.Type // by their names
+	children map[string]any          // a saga.Child, by the effect that it is
 
 	late    bool  // the next answer is of an effect that was given up
 	refusal error // that the next message must meet
@@ -93,11 +94,11 @@ func Begin[S, A any](t testkit.T, d *saga.Definition[S, A], action any) *Saga[S,
 func BeginWith[S, A any](t testkit.T, d *saga.Definition[S, A], config Config, action any) *Saga[S, A] {
 	t.Helper()
 	config = config.withDefaults()
-	s := &Saga[S, A]{t: t, config: config, def: d, now: config.Start, accepted: map[string]bool{}}
+	s := &Saga[S, A]{t: t, config: config, def: d, now: config.Start, accepted: map[string]bool{}, children: map[string]any{}}
 	if d == nil {
 		s.fatal("the definition is nil", "")
 	}
-	machine, err := rehearsal.Open(d, rehearsal.Config{Tenant: config.Tenant, Key: config.Key, StuckAfter: config.StuckAfter})
+	machine, err := rehearsal.Open(d, rehearsal.Config{Tenant: config.Tenant, Key: config.Key, StuckAfter: config.StuckAfter, Children: true})
 	if err != nil {
 		s.fatal(fmt.Sprintf("the definition is not sound: %v", err), "")
 	}
@@ -226,11 +227,11 @@ func (s *Saga[S, A]) until(target time.Time) (reduced []any) {
 
 // Crash ends the process that runs the saga, and has another go on from the
 // record: effects whose results are waited for are begun again, under their keys;
-// of those that were given up no result will come.
+// of those that were given up no result will come. Child sagas go on by themselves.
 func (s *Saga[S, A]) Crash() {
 	s.t.Helper()
 	s.enter("Crash")
-	s.flights = nil
+	s.flights = slices.DeleteFunc(s.flights, func(f *flight) bool { return f.Child == nil })
 	s.do(rehearsal.Input{Kind: rehearsal.Crash})
 }
 
@@ -300,9 +301,16 @@ func (s *Saga[S, A]) do(in rehearsal.Input) rehearsal.Outcome {
 		s.tell("%s", statusText(&s.view))
 	}
 	for _, a := range outcome.Begun {
-		f := &flight{Attempt: a}
-		if f.request, err = decode(a.Type, a.Data); err != nil {
-			s.fatal(fmt.Sprintf("request %q cannot be read again: %v", a.Request, err), "It was written as "+string(a.Data))
+		f := &flight{Attempt: a, request: a.Value}
+		switch {
+		case a.Child == nil:
+			if f.request, err = decode(a.Type, a.Data); err != nil {
+				s.fatal(fmt.Sprintf("request %q cannot be read again: %v", a.Request, err), "It was written as "+string(a.Data))
+			}
+		case a.Cancels:
+			f.request = s.children[strings.TrimSuffix(a.Effect, undoSuffix)]
+		default:
+			s.children[a.Effect] = a.Value
 		}
 		if a.Timeout > 0 {
 			f.ends = s.now.Add(a.Timeout)
