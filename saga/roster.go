@@ -101,7 +101,8 @@ func (o *Operator) Workers(ctx context.Context) (Roster, error) {
 }
 
 // DeadLetter is an input at which a saga is stuck: its reducer could not make a
-// decision on it. What has come for the saga since waits behind it, in order.
+// decision on it. What has come for the saga since waits behind it, in order:
+// [Operator.Waiting].
 type DeadLetter struct {
 	Saga ID
 	// Kind is what it is: start, signal, timer, reply and so on. Name is that of
@@ -159,6 +160,51 @@ func (o *Operator) DeadLetters(ctx context.Context, q Query) ([]DeadLetter, erro
 			return letters, nil
 		}
 	}
+}
+
+// Waiting is a message that a saga does not take at the moment: it is Stuck or
+// Paused, or nobody runs it. It keeps its place.
+type Waiting struct {
+	// Position is its place among all that wait.
+	Position int64
+	// ID is that of the message.
+	ID string
+	// Kind is what it is: start, signal, cancel, or a reply. Name is that of the
+	// action, or the key of the effect that it answers.
+	Kind, Name string
+	// Data is the action or the result, as JSON.
+	Data json.RawMessage
+	// Since is when it was sent.
+	Since time.Time
+}
+
+// Waiting lists the messages that wait for a saga after that position, in the order
+// in which it will take them, at most limit of them.
+func (o *Operator) Waiting(ctx context.Context, id ID, after int64, limit int) ([]Waiting, error) {
+	messages, err := o.store.Waiting(ctx, withTenant(ctx, id), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("messages of saga %q: %w", id, err)
+	}
+	var waiting []Waiting
+	for i := range messages {
+		m := &messages[i]
+		if m.Kind == WakeMessage { // it is for the worker, and goes at once
+			continue
+		}
+		w := Waiting{Position: m.Position, ID: m.ID, Kind: string(m.Kind), Since: m.At}
+		var in input
+		if json.Unmarshal(m.Body, &in) == nil { // the worker tells of what cannot be read
+			w.Data = in.Value
+			switch {
+			case in.Action != nil:
+				w.Name, w.Data = in.Action.Name, in.Action.Data
+			case in.Effect != "":
+				w.Name = effectID(m.To, in.Effect)
+			}
+		}
+		waiting = append(waiting, w)
+	}
+	return waiting, nil
 }
 
 func (h *head) deadLetter() DeadLetter {

@@ -64,6 +64,9 @@ type Inbox interface {
 	// positions. It leaves out those of sagas that are Stuck or Paused, which
 	// keep their places, but for wakes. limit is at least 1.
 	Inbox(ctx context.Context, shards []Shard, limit int) ([]Message, error)
+	// Waiting returns the messages that wait for one saga after that position, in
+	// their order, whatever its status. limit is at least 1.
+	Waiting(ctx context.Context, id ID, after int64, limit int) ([]Message, error)
 	// Discard forgets messages. Those that are gone are no error.
 	Discard(ctx context.Context, positions []int64) error
 }

@@ -118,6 +118,9 @@ func list(ctx context.Context, c *call) error {
 	return nil
 }
 
+// shownWaiting is how many messages are shown that wait for a saga.
+const shownWaiting = 20
+
 func show(ctx context.Context, c *call) error {
 	id, err := c.id()
 	if err != nil {
@@ -127,10 +130,19 @@ func show(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	waiting, err := c.op.Waiting(ctx, id, 0, shownWaiting+1)
+	if err != nil {
+		return err
+	}
 	if c.json {
-		return c.writeJSON(viewSnapshot(&s))
+		v := viewSnapshot(&s)
+		for i := range waiting {
+			v.Waiting = append(v.Waiting, waitingView(waiting[i]))
+		}
+		return c.writeJSON(v)
 	}
 	c.writeSnapshot(&s)
+	c.writeWaiting(waiting)
 	return nil
 }
 

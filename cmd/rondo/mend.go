@@ -34,7 +34,7 @@ func sagaCommands() []sagaCommand {
 		{name: "history", args: "SAGA", min: 1, max: 1, about: "Shows what was decided, in order, and on what.", flags: func(f *flag.FlagSet, o *options) {
 			f.IntVar(&o.limit, "limit", 10_000, "the first `n` decisions")
 		}, run: history},
-		{name: "dead-letters", about: "Lists the inputs at which sagas are stuck. What has come for such a saga since\nwaits behind it. redrive takes one up again, resume drops it.", flags: queryFlags, run: deadLetters},
+		{name: "dead-letters", about: "Lists the inputs at which sagas are stuck. What has come for such a saga since\nwaits behind it, as show tells. redrive takes one up again, resume drops it.", flags: queryFlags, run: deadLetters},
 		{name: "workers", about: "Lists who runs sagas, with the shards of each type that they own (of 64), and\nwhich types are paused.", run: workers},
 		{name: "retry", args: "SAGA [EFFECT...]", min: 1, max: -1, changes: true, about: "Tries at once what waits for its next attempt, and what a saga is stuck at; with\nkeys of effects or undos, these alone. Attempts are counted anew.", run: mend(func(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
 			return c.op.Retry(ctx, id, c.by, c.args[1:]...)

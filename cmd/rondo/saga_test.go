@@ -222,10 +222,21 @@ func TestShow(t *testing.T) {
 		out = d.does("show", "order/poison")
 		require.Contains(t, out, "stuck at   start begin\n")
 		require.Contains(t, out, "trace\n  ")
+		require.NotContains(t, out, "messages that wait")
+		for i := range shownWaiting + 1 {
+			require.NoError(t, d.runner.Signal(t.Context(), orders.ID("poison"), fmt.Sprint("m", i), saga.Begin[order]{Data: order{"pen"}}))
+		}
+		out = d.does("show", "order/poison")
+		require.Contains(t, out, "messages that wait, in their order\n  m0  signal begin {\"Data\":{\"Item\":\"pen\"}}, for 0s\n  m1  ")
+		require.Contains(t, out, "\n  m19  signal")
+		require.Contains(t, out, "\n  and more\n")
 		var v snapshotView
 		require.NoError(t, json.Unmarshal([]byte(d.does("show", "--json", "order/stuck")), &v))
 		require.Equal(t, "order/stuck/1/0/undo", v.Undo[0].ID)
 		require.Equal(t, saga.Compensating, v.Was)
+		require.Empty(t, v.Waiting)
+		require.NoError(t, json.Unmarshal([]byte(d.does("show", "--json", "order/poison")), &v))
+		require.Equal(t, "m0", v.Waiting[0].ID)
 
 		out = d.does("history", "order/stuck")
 		require.Regexp(t, `(?m)^1 +\S+ \S+ +start +running +begin \{.*\} → 1/0 pick$`, out)

@@ -41,6 +41,16 @@ type snapshotView struct {
 	Parked  string          `json:"parked,omitempty"`
 	Trace   string          `json:"trace,omitempty"`
 	Parent  string          `json:"parent,omitempty"`
+	Waiting []waitingView   `json:"waiting,omitempty"`
+}
+
+type waitingView struct {
+	Position int64           `json:"position"`
+	ID       string          `json:"id"`
+	Kind     string          `json:"kind"`
+	Name     string          `json:"name,omitempty"`
+	Data     json.RawMessage `json:"data,omitempty"`
+	Since    time.Time       `json:"since"`
 }
 
 type effectView struct {

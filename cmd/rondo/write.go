@@ -86,6 +86,22 @@ func (a *app) writeSnapshot(s *saga.Snapshot) {
 	}
 }
 
+// writeWaiting tells which messages wait for a saga.
+func (a *app) writeWaiting(waiting []saga.Waiting) {
+	if len(waiting) == 0 {
+		return
+	}
+	fmt.Fprintln(a.out, "messages that wait, in their order")
+	for i := range waiting {
+		if i == shownWaiting {
+			fmt.Fprintln(a.out, "  and more")
+			return
+		}
+		w := &waiting[i]
+		fmt.Fprintf(a.out, "  %s  %s, for %s\n", w.ID, strings.Join(strings.Fields(w.Kind+" "+w.Name+" "+compact(w.Data)), " "), age(w.Since, a.now()))
+	}
+}
+
 func (a *app) writeEffects(title string, effects []saga.Effect, suffix string, now time.Time) {
 	if len(effects) == 0 {
 		return

@@ -69,6 +69,24 @@ func (s *Store) Inbox(ctx context.Context, shards []saga.Shard, limit int) ([]sa
 	return slices.Clip(found[:min(limit, len(found))]), nil
 }
 
+// Waiting returns the messages of one saga; see [saga.Inbox].
+func (s *Store) Waiting(ctx context.Context, id saga.ID, after int64, limit int) ([]saga.Message, error) {
+	if err := cmp.Or(saga.CheckID("id", id), saga.CheckLimit(limit)); err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var found []saga.Message
+	for _, m := range s.inbox[id] { // in the order of their positions
+		if m.Position > after && len(found) < limit {
+			found = append(found, m)
+		}
+	}
+	return found, nil
+}
+
 // Discard forgets messages; see [saga.Inbox].
 func (s *Store) Discard(ctx context.Context, positions []int64) error {
 	if err := s.enter(ctx); err != nil {

@@ -32,6 +32,11 @@ WHERE (m.type, m.shard) IN (SELECT * FROM unnest($1::text[], $2::smallint[]))
 		(SELECT s.status FROM rondo.sagas s WHERE s.tenant = m.tenant AND s.type = m.type AND s.key = m.key), '') NOT IN ('stuck', 'paused'))
 ORDER BY m.position LIMIT $3`
 
+	waitingSQL = `
+SELECT position, at, tenant, type, key, id, kind, body FROM rondo.saga_inbox
+WHERE tenant = $1 AND type = $2 AND key = $3 AND position > $4
+ORDER BY position LIMIT $5`
+
 	discardSQL = `DELETE FROM rondo.saga_inbox WHERE position = ANY ($1::bigint[])`
 )
 
@@ -69,8 +74,20 @@ func (s *Store) Inbox(ctx context.Context, shards []saga.Shard, limit int) ([]sa
 		return nil, err
 	}
 	types, numbers := shardColumns(shards)
+	return s.messages(ctx, inboxSQL, types, numbers, limit)
+}
+
+// Waiting returns the messages of one saga; see [saga.Inbox].
+func (s *Store) Waiting(ctx context.Context, id saga.ID, after int64, limit int) ([]saga.Message, error) {
+	if err := cmp.Or(saga.CheckID("id", id), saga.CheckLimit(limit)); err != nil {
+		return nil, err
+	}
+	return s.messages(ctx, waitingSQL, id.Tenant, id.Type, id.Key, after, limit)
+}
+
+func (s *Store) messages(ctx context.Context, sql string, args ...any) ([]saga.Message, error) {
 	var messages []saga.Message
-	err := s.query(ctx, "read inbox", inboxSQL, []any{types, numbers, limit}, func(rows pgx.Rows) error {
+	err := s.query(ctx, "read inbox", sql, args, func(rows pgx.Rows) error {
 		messages = nil
 		for rows.Next() {
 			var m saga.Message

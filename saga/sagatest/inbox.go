@@ -90,6 +90,38 @@ var inboxTests = []test{
 			require.Equal(b, row.want, messageIDs(b.inbox(all("order")...)), row.status)
 		}
 	}},
+	{"what waits for one saga", func(b *bench) {
+		r := record(id("a"), 1)
+		r.Status = saga.Stuck
+		b.put(r, record(id("b"), 1))
+		posted := []saga.Message{message(id("a"), "2"), message(id("b"), "1"), message(id("a"), "1"), message(id("a"), "3")}
+		for _, m := range posted {
+			b.post(m)
+		}
+		waiting := func(id saga.ID, after int64, limit int) []saga.Message {
+			got, err := b.store.Waiting(b.ctx(), id, after, limit)
+			require.NoError(b, err)
+			return got
+		}
+		got := waiting(id("a"), 0, 10)
+		require.Equal(b, []string{"2", "1", "3"}, messageIDs(got))
+		for i, m := range got {
+			m.Position = 0
+			require.Equal(b, []saga.Message{posted[0], posted[2], posted[3]}[i], m)
+		}
+		require.Equal(b, []string{"2", "1"}, messageIDs(waiting(id("a"), 0, 2)))
+		require.Equal(b, []string{"3"}, messageIDs(waiting(id("a"), got[1].Position, 2)))
+		require.Empty(b, waiting(id("a"), got[2].Position, 2))
+		require.Equal(b, []string{"1"}, messageIDs(waiting(id("b"), 0, 1)))
+		require.Empty(b, waiting(id("odd"), 0, 1))
+		require.Empty(b, waiting(saga.ID{Tenant: "t", Type: "order", Key: "a"}, 0, 1))
+		require.NoError(b, b.store.Discard(b.ctx(), []int64{got[0].Position}))
+		require.Equal(b, []string{"1", "3"}, messageIDs(waiting(id("a"), 0, 10)))
+		_, err := b.store.Waiting(b.ctx(), id("a"), 0, 0)
+		b.refused(err, "limit")
+		_, err = b.store.Waiting(b.ctx(), saga.ID{}, 0, 1)
+		b.refused(err, "id.Type")
+	}},
 	{"what waits does not crowd out others", func(b *bench) {
 		r := record(id("stuck"), 1)
 		r.Status = saga.Stuck

@@ -95,6 +95,7 @@ func (b *bench) calls(w saga.Worker) map[string]func() error {
 		"Purge":     func() error { _, err := s.Purge(ctx, begin, 1); return err },
 		"Post":      func() error { return s.Post(ctx, message(id("a"), "m")) },
 		"Inbox":     func() error { _, err := s.Inbox(ctx, all("order"), 1); return err },
+		"Waiting":   func() error { _, err := s.Waiting(ctx, id("a"), 0, 1); return err },
 		"Discard":   func() error { return s.Discard(ctx, []int64{1}) },
 		"Join":      func() error { _, err := s.Join(ctx, saga.Worker{ID: "v"}, time.Minute); return err },
 		"Beat":      func() error { _, err := s.Beat(ctx, w, time.Minute); return err },

@@ -21,6 +21,8 @@ const (
 			SELECT 1 FROM rondo_sagas h INDEXED BY rondo_sagas_halted
 			WHERE h.tenant = m.tenant AND h.type = m.type AND h.key = m.key AND h.status IN ('stuck', 'paused')))
 		ORDER BY m.position LIMIT ?`
+	selectWaiting = `SELECT position, tenant, key, id, kind, at, body FROM rondo_saga_inbox INDEXED BY rondo_saga_inbox_id
+		WHERE tenant = ? AND type = ? AND key = ? AND position > ? ORDER BY position LIMIT ?`
 )
 
 // messageArgs are the arguments of insertMessage.
@@ -75,14 +77,8 @@ func (s *Store) Inbox(ctx context.Context, shards []saga.Shard, limit int) ([]sa
 				last = f.found[limit-1].Position
 			}
 			err := c.Query(ctx, selectInbox, []any{shard.Type, int64(shard.Number), last, int64(limit)}, func(row []driver.Value) (bool, error) {
-				m := saga.Message{To: saga.ID{Type: shard.Type}}
-				var kind string
-				var at int64
-				if err := sqlitefile.Scan(row, &m.Position, &m.To.Tenant, &m.To.Key, &m.ID, &kind, &at, &m.Body); err != nil {
-					return false, err
-				}
-				m.Kind, m.At = saga.MessageKind(kind), fromMicro(at)
-				return f.add(m), nil
+				m, err := scanMessage(shard.Type, row)
+				return err == nil && f.add(m), err
 			})
 			if err != nil {
 				return err
@@ -94,6 +90,34 @@ func (s *Store) Inbox(ctx context.Context, shards []saga.Shard, limit int) ([]sa
 		return nil, err
 	}
 	return f.found, nil
+}
+
+func scanMessage(to string, row []driver.Value) (saga.Message, error) {
+	m := saga.Message{To: saga.ID{Type: to}}
+	var kind string
+	var at int64
+	err := sqlitefile.Scan(row, &m.Position, &m.To.Tenant, &m.To.Key, &m.ID, &kind, &at, &m.Body)
+	m.Kind, m.At = saga.MessageKind(kind), fromMicro(at)
+	return m, err
+}
+
+// Waiting returns the messages of one saga; see [saga.Inbox].
+func (s *Store) Waiting(ctx context.Context, id saga.ID, after int64, limit int) ([]saga.Message, error) {
+	if err := cmp.Or(saga.CheckID("id", id), saga.CheckLimit(limit), s.file.Enter(ctx)); err != nil {
+		return nil, err
+	}
+	var found []saga.Message
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		return c.Query(ctx, selectWaiting, []any{id.Tenant, id.Type, id.Key, after, int64(limit)}, func(row []driver.Value) (bool, error) {
+			m, err := scanMessage(id.Type, row)
+			found = append(found, m)
+			return err == nil, err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // Discard forgets messages; see [saga.Inbox].
