@@ -60,7 +60,9 @@ Flags:
   --late RATE      how many charges it decides after 20 s to 7 minutes (0.1)
                    In a script, and served, these rates are 0 unless given.
   --speed N        how many times faster than real a live sale runs (300: five
-                   minutes pass in a second)
+                   minutes pass in a second). Timeouts and deadlines run by the
+                   sale's clock, and the database does not: from about 2000 on
+                   most reservations run out of time, and the audit has to hold
   --db HOME        where a live sale has its log; another run goes on with it,
                    also after kill -9: sqlite:FILE,
                    postgres://… (migrated by go run ./cmd/rondo migrate), or
