@@ -274,6 +274,16 @@ func (t *turn) enter(epoch int64) {
 
 func (t *turn) do(e effect.Effect[event]) { t.out = append(t.out, e) }
 
+// settled is the record, if there is one and it is not about to end. While a commit
+// is on its way that ends the saga, those who waited may have been told of the end
+// already, and the machine not: who comes then has to ask the store.
+func (m *machine) settled() (r Record, ok bool) {
+	if m.Phase != live || m.Next != nil && m.Next.Head.Record.Status.Ended() {
+		return r, false
+	}
+	return m.Head.Record, m.Head.Record.Sequence > 0
+}
+
 // has tells whether a message is in hand.
 func (m *machine) has(position int64) bool {
 	return m.Next != nil && m.Next.Input.position == position ||

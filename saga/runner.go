@@ -344,11 +344,9 @@ func (r *Runner) Wait(ctx context.Context, id ID) (Snapshot, error) {
 // waits finds out when he looks again.
 func (r *Runner) atHand(ctx context.Context, id ID) (record Record, found bool, err error) {
 	if _, here := r.owned.epoch(id); here {
-		_ = r.machines.Until(ctx, id, func(m *machine) bool { // it fails when the runner is closed
-			if found = m.Phase == live && m.Head.Record.Sequence > 0; found {
-				record = m.Head.Record
-			}
-			return true
+		store.ViewKey(r.machines, id, func(m *machine) struct{} {
+			record, found = m.settled()
+			return struct{}{}
 		})
 	}
 	if found {
