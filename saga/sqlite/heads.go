@@ -27,7 +27,7 @@ const (
 	selectHead  = `SELECT ` + headColumns + `, state, work FROM rondo_sagas WHERE tenant = ? AND type = ? AND key = ?`
 	selectEpoch = `SELECT epoch FROM rondo_saga_leases WHERE type = ? AND shard = ?`
 
-	insertEntry   = `INSERT INTO rondo_saga_history (saga, sequence, at, kind, data)
+	insertEntry = `INSERT INTO rondo_saga_history (saga, sequence, at, kind, data)
 		SELECT number, ?, ?, ?, ? FROM rondo_sagas WHERE tenant = ? AND type = ? AND key = ?`
 	selectHistory = `SELECT h.sequence, h.at, h.kind, h.data FROM rondo_sagas s JOIN rondo_saga_history h ON h.saga = s.number
 		WHERE s.tenant = ? AND s.type = ? AND s.key = ? AND h.sequence > ? ORDER BY h.sequence LIMIT ?`
