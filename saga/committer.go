@@ -2,6 +2,7 @@ package saga
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"github.com/seed57833328/rondo/store"
@@ -72,13 +73,22 @@ func (c *committer) appointed(w *waiting) bool {
 	return w.batch != nil
 }
 
-// handOver has the first of those that wait commit for all of them.
+// handOver has the first of those that wait commit for all of them, and lets it
+// begin before the caller goes on. The caller would otherwise work on its saga,
+// and on others, until it waits again itself, and meanwhile nothing be committed.
 func (c *committer) handOver() {
+	if c.appoint() {
+		runtime.Gosched()
+	}
+}
+
+// appoint tells the first of those that wait that it is to commit for all of them.
+func (c *committer) appoint() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) == 0 {
 		c.active--
-		return
+		return false
 	}
 	seen := make(map[ID]bool, len(c.queue))
 	var batch, left []*waiting
@@ -94,6 +104,7 @@ func (c *committer) handOver() {
 	c.queue = left
 	batch[0].batch = batch
 	batch[0].done.Fire()
+	return true
 }
 
 // run commits a batch.
