@@ -26,31 +26,40 @@ func CheckID(field string, id ID) error {
 			return err
 		}
 	}
-	if err := CheckType(field+".Type", id.Type); err != nil {
-		return err
+	if !isType(id.Type) {
+		return CheckType(field+".Type", id.Type)
 	}
-	return checkText(field+".Key", id.Key, MaxKey)
+	if !isText(id.Key, MaxKey) {
+		return checkText(field+".Key", id.Key, MaxKey)
+	}
+	return nil
 }
 
 // CheckType checks the name of a saga type; the error names the field.
 func CheckType(field, name string) error {
-	ok := name != "" && len(name) <= MaxTypeName && strings.IndexFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
-	}) < 0
-	if !ok {
+	if !isType(name) {
 		return inputError(field, quote(name), "1 to %d letters, digits, dots, dashes and underscores", MaxTypeName)
 	}
 	return nil
 }
 
+func isType(name string) bool {
+	return name != "" && len(name) <= MaxTypeName && strings.IndexFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}) < 0
+}
+
 // CheckChanges checks what is to be committed. Homes call it.
 func CheckChanges(changes []Change) error {
-	seen := make(map[ID]bool, len(changes))
+	var seen map[ID]bool
+	if len(changes) > 1 {
+		seen = make(map[ID]bool, len(changes))
+	}
 	for i := range changes {
 		c := &changes[i]
 		field := func(name string) string { return fmt.Sprintf("changes[%d].%s", i, name) }
-		if err := CheckID(field("Record.ID"), c.Record.ID); err != nil {
-			return err
+		if err := CheckID("Record.ID", c.Record.ID); err != nil {
+			return CheckID(field("Record.ID"), c.Record.ID) // only now the field is named
 		}
 		switch {
 		case seen[c.Record.ID]:
@@ -68,7 +77,9 @@ func CheckChanges(changes []Change) error {
 		case c.Entry.Kind == "":
 			return inputError(field("Entry.Kind"), `""`, "what was decided on")
 		}
-		seen[c.Record.ID] = true
+		if seen != nil {
+			seen[c.Record.ID] = true
+		}
 		for j := range c.Posts {
 			if err := checkMessage(field(fmt.Sprintf("Posts[%d]", j)), &c.Posts[j]); err != nil {
 				return err
@@ -197,10 +208,14 @@ func Recordable(t time.Time) time.Time {
 }
 
 func checkText(field, s string, most int) error {
-	if s == "" || len(s) > most || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+	if !isText(s, most) {
 		return inputError(field, quote(s), "1 to %d bytes of UTF-8 without a zero byte", most)
 	}
 	return nil
+}
+
+func isText(s string, most int) bool {
+	return s != "" && len(s) <= most && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 func inputError(field, value, want string, args ...any) error {

@@ -207,7 +207,12 @@ func remove(calls []call, id string) []call {
 }
 
 // effectID is the idempotency key of a call, or with undo behind it of an undo.
-func effectID(id ID, relative string) string { return id.String() + "/" + relative }
+func effectID(id ID, relative string) string {
+	if id.Tenant == "" {
+		return id.Type + "/" + id.Key + "/" + relative // in one piece
+	}
+	return id.String() + "/" + relative
+}
 
 func callID(sequence int64, index int) string {
 	return strconv.FormatInt(sequence, 10) + "/" + strconv.Itoa(index)

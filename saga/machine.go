@@ -393,7 +393,7 @@ func (t *turn) decide(in *input) {
 // commitID tells one commit from every other. It is made of what is committed,
 // and under which lease.
 func commitID(c *Change) uuid.UUID {
-	of := make([]byte, 0, 128+len(c.Entry.Data))
+	of := make([]byte, 0, 512) // on the stack, as long as it is enough
 	of = append(of, c.Record.ID.Tenant...)
 	of = append(append(of, 0), c.Record.ID.Type...)
 	of = append(append(of, 0), c.Record.ID.Key...)
