@@ -178,7 +178,7 @@ func (c *Conn) scope(ctx context.Context) (context.Context, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if c.writer {
+	if c.writer && ctx.Done() != nil {
 		ctx = context.WithoutCancel(ctx)
 	}
 	return ctx, nil
