@@ -81,15 +81,14 @@ func (r *Runner) perform(ctx context.Context, q perform) (result, error) {
 	}
 	r.busy.Add(1)
 	defer r.busy.Add(-1)
-	var l limit
-	ctx = l.begin(ctx, r, &q)
 	if q.ID.Tenant != "" {
 		ctx = eventstore.WithTenant(ctx, q.ID.Tenant)
 	}
-	h := &handlerContext{Context: ctx, perform: &q, kind: k, id: effectID(q.ID, q.Attempt.Effect)}
+	h := &handlerContext{parent: ctx, perform: &q, kind: k, id: effectID(q.ID, q.Attempt.Effect)}
+	h.begin(r)
 	began := r.runtime.Now()
 	request, value, err := t.perform(h, r.handlers[t.goType], q.Data)
-	if l.end() && err != nil && !IsRejected(err) {
+	if h.end() && err != nil && !IsRejected(err) {
 		err = fmt.Errorf("%w: %w", effect.ErrTimeout, err)
 	}
 	r.config.Hooks.Attempted(h.id, q.Request, q.Attempt.N, r.runtime.Now().Sub(began), err)
@@ -102,61 +101,88 @@ func (r *Runner) perform(ctx context.Context, q perform) (result, error) {
 	return result{Value: value, request: request}, nil
 }
 
-// limit ends the context of an attempt that takes too long; when the handler does
-// not return soon after, the saga goes on without it.
-type limit struct {
-	mu     sync.Mutex
-	timer  store.Timer
-	cancel context.CancelFunc
-	ended  bool // the handler has returned
-	over   bool // it had no time left
-}
-
-func (l *limit) begin(ctx context.Context, r *Runner, q *perform) context.Context {
-	if q.Timeout <= 0 {
-		return ctx
-	}
-	ctx, l.cancel = context.WithCancel(ctx)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.timer = r.runtime.AfterFunc(q.Timeout, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.ended {
-			return
-		}
-		l.over = true
-		l.cancel()
-		id, a := q.ID, q.Attempt
-		l.timer = r.runtime.AfterFunc(q.Timeout/10+100*time.Millisecond, func() {
-			_ = r.machines.Send(store.WithRuntime(context.Background(), r.runtime), id, overdue{a})
-		})
-	})
-	return ctx
-}
-
-// end tells whether the attempt has taken too long.
-func (l *limit) end() bool {
-	if l.cancel == nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ended = true
-	l.timer.Stop()
-	l.cancel()
-	return l.over
-}
-
-// handlerContext tells a handler whose effect it does, and for whom.
+// handlerContext is the context of an attempt. It tells a handler whose effect it
+// does, and for whom. It ends with the effect's, when the attempt takes too long, and
+// when the handler returns; when that does not return soon after it took too long,
+// the saga goes on without it.
 type handlerContext struct {
-	context.Context //nolint:containedctx // it is one
-
+	parent  context.Context //nolint:containedctx // it is one itself
 	perform *perform
 	kind    *kind
 	id      string
+
+	mu       sync.Mutex
+	timer    store.Timer // nil if it may take as long as it wants
+	returned bool
+	over     bool // it had no time left
+	// ending is what ends. It is made when somebody asks, as only a handler that
+	// waits for something does.
+	ending context.Context //nolint:containedctx // it is one itself
+	cancel context.CancelFunc
 }
 
+// begin sets the time that the attempt may take.
+func (c *handlerContext) begin(r *Runner) {
+	q := c.perform
+	if q.Timeout <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = r.runtime.AfterFunc(q.Timeout, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.over {
+			return
+		}
+		c.over = true
+		if c.cancel != nil {
+			c.cancel()
+		}
+		id, a := q.ID, q.Attempt
+		c.timer = r.runtime.AfterFunc(q.Timeout/10+100*time.Millisecond, func() {
+			_ = r.machines.Send(store.WithRuntime(context.Background(), r.runtime), id, overdue{a})
+		})
+	})
+}
+
+// end tells whether the attempt has taken too long.
+func (c *handlerContext) end() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.returned = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	return c.over
+}
+
+// ends is the context that ends.
+func (c *handlerContext) ends() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending == nil {
+		c.ending, c.cancel = context.WithCancel(c.parent)
+		if c.over {
+			c.cancel()
+		}
+	}
+	return c.ending
+}
+
+// Deadline tells of none: a timeout's end is told by Done.
+func (c *handlerContext) Deadline() (deadline time.Time, ok bool) { return c.parent.Deadline() }
+
+// Done is closed when the attempt is over.
+func (c *handlerContext) Done() <-chan struct{} { return c.ends().Done() }
+
+// Err is context.Canceled when Done is closed.
+func (c *handlerContext) Err() error { return c.ends().Err() }
+
+// Value has what tells of the effect, and what the effect's context has.
 func (c *handlerContext) Value(key any) any {
 	switch key.(type) {
 	case effectIDKey:
@@ -169,7 +195,7 @@ func (c *handlerContext) Value(key any) any {
 	if key == reducer.MetaKey() {
 		return c.meta
 	}
-	return c.Context.Value(key)
+	return c.ends().Value(key) // by which contexts that are made of this one find it
 }
 
 // meta is what goes with whatever the handler sends.
