@@ -208,7 +208,7 @@ type turn struct {
 	*machine
 	decider *decider
 	env     reducer.Env
-	out     []effect.Effect[event]
+	out     effect.Effect[event]
 }
 
 // Reduce implements reducer.Reducer.
@@ -257,7 +257,7 @@ func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event]
 		}
 	}
 	t.advance()
-	return hx.All(t.out...)
+	return t.out
 }
 
 // enter begins anew under a newer lease. What has come late, from before it, is
@@ -272,7 +272,7 @@ func (t *turn) enter(epoch int64) {
 	t.Epoch = epoch
 }
 
-func (t *turn) do(e effect.Effect[event]) { t.out = append(t.out, e) }
+func (t *turn) do(e effect.Effect[event]) { t.out = hx.All(t.out, e) } // most turns do one or two
 
 // settled is the record, if there is one and it is not about to end. While a commit
 // is on its way that ends the saga, those who waited may have been told of the end
