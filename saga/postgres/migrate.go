@@ -38,7 +38,7 @@ type SchemaVersionError struct {
 }
 
 func (e *SchemaVersionError) Error() string {
-	const how = "call Migrate of package saga/postgres, or set Config.AutoMigrate"
+	const how = "run `go run github.com/seed57833328/rondo/cmd/rondo migrate --db URL`, call Migrate of package saga/postgres, or set Config.AutoMigrate"
 	switch {
 	case e.Found == 0:
 		return "the database is not migrated for sagas: " + how

@@ -64,6 +64,7 @@ func TestSchemaOfAnotherVersion(t *testing.T) {
 	never := refused(postgres.Config{})
 	require.Zero(t, never.Found)
 	require.Contains(t, never.Error(), "not migrated")
+	require.Contains(t, never.Error(), "cmd/rondo migrate --db URL")
 	require.Contains(t, never.Error(), "AutoMigrate")
 
 	s := open(t, db.URL)
