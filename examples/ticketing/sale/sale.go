@@ -123,8 +123,7 @@ func New(log eventstore.Store, sagas saga.Store, cfg Config) (*Sale, error) {
 		Handlers: s.handlers(), Worker: worker, Runtime: cfg.Runtime,
 		Heartbeat: cfg.inReal(3 * time.Second), Lease: cfg.inReal(12 * time.Second), Poll: cfg.inReal(500 * time.Millisecond),
 		Sweep: cfg.inReal(time.Minute), StoreTimeout: cfg.inReal(30 * time.Second),
-		Resident:  reservation.Deadline, // while it runs a reservation is in memory
-		MaxRecord: 4 << 20,              // of a cancellation, which lists reservations
+		MaxRecord: 4 << 20, // of a cancellation, which lists reservations
 		Hooks:     saga.Hooks{Decided: func(saga.ID, string, saga.Status, int64) { s.decisions.Add(1) }},
 	}, reservation.Saga, cancellation.Saga)
 	return s, errors.Join(errs[:]...)
