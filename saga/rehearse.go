@@ -38,9 +38,6 @@ func openRehearsal(definition any, c rehearsal.Config) (rehearsal.Machine, error
 	if k.problem != nil {
 		return nil, fmt.Errorf("saga %q: %w", k.name, k.problem)
 	}
-	if len(k.children) > 0 && !c.Children {
-		return nil, fmt.Errorf("saga %q has child sagas, which cannot be explored: explore the child by itself, and test both with a runner", k.name)
-	}
 	id := ID{Tenant: c.Tenant, Type: k.name, Key: c.Key}
 	if err := CheckID("id", id); err != nil {
 		return nil, err
@@ -51,13 +48,32 @@ func openRehearsal(definition any, c rehearsal.Config) (rehearsal.Machine, error
 	if c.StuckAfter == 0 {
 		c.StuckAfter = defaultStuckAfter
 	}
+	return rehearsedOf(k, id, c.StuckAfter), nil
+}
+
+func rehearsedOf(k *kind, id ID, stuckAfter int) rehearsed {
 	return rehearsed{
 		host: &host{
-			deciders: map[string]*decider{k.name: {kind: k, maxSize: Config{Worker: "test"}.withDefaults().MaxRecord, stuckAfter: c.StuckAfter}},
+			deciders: map[string]*decider{k.name: {kind: k, maxSize: Config{Worker: "test"}.withDefaults().MaxRecord, stuckAfter: stuckAfter}},
 			resident: math.MaxInt64,
 		},
 		machine: newMachine(id),
-	}, nil
+	}
+}
+
+// kin is a machine of a child's type.
+func (r *rehearsed) kin(id ID) rehearsed {
+	own := r.host.deciders[r.machine.ID.Type]
+	return rehearsedOf(own.kind.children[id.Type].child, id, own.stuckAfter)
+}
+
+// Kin implements rehearsal.Machine.
+func (r rehearsed) Kin() map[string]rehearsal.Machine {
+	kin := map[string]rehearsal.Machine{}
+	for name := range r.kind().children {
+		kin[name] = r.kin(ID{Tenant: r.machine.ID.Tenant, Type: name, Key: "kin"})
+	}
+	return kin
 }
 
 // Do implements rehearsal.Machine. All that a machine shares with one that it was
@@ -118,6 +134,12 @@ func (r *rehearsed) event(in *rehearsal.Input) (event, error) {
 		return submit{Epoch: epoch, Input: input{
 			Kind: replyInput, Effect: in.Attempt.Effect, Value: result.Value, Failure: result.Failure, Message: "resolve/" + in.Attempt.Effect,
 		}}, nil
+	case rehearsal.Mail:
+		var posted input
+		if err := json.Unmarshal(in.Post.Body, &posted); err != nil {
+			return nil, err
+		}
+		return submit{Epoch: epoch, Input: posted}, nil
 	case rehearsal.Due:
 		return due{}, nil
 	case rehearsal.Crash:
@@ -224,8 +246,13 @@ func (p *performance) request(q any) {
 	}
 }
 
-// post is a message to a child.
+// post is a message to the parent or to a child.
 func (p *performance) post(m *Message) {
+	p.outcome.Posts = append(p.outcome.Posts, rehearsal.Post{To: m.To.String(), ID: m.ID, Body: m.Body})
+	if m.Kind == ReplyMessage {
+		return
+	}
+	p.outcome.Posts[len(p.outcome.Posts)-1].Child = p.kin(m.To)
 	var in input
 	if err := json.Unmarshal(m.Body, &in); err != nil { // of what was just written
 		panic(err)

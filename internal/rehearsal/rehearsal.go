@@ -17,8 +17,6 @@ var Open func(definition any, c Config) (Machine, error)
 type Config struct {
 	Tenant, Key string
 	StuckAfter  int // 0 is a runner's default
-	// Children allows a definition with child sagas.
-	Children bool
 }
 
 // Machine is a saga in memory, with its record. None of its methods changes it,
@@ -32,6 +30,9 @@ type Machine interface {
 	Snapshot() any
 	// Types are those of the actions and of the requests, by their names.
 	Types() (actions, requests map[string]reflect.Type)
+	// Kin are machines of the types of its child sagas, by their types. They are
+	// nobody's: those that are come with a Post.
+	Kin() map[string]Machine
 }
 
 // Kind says what an input is.
@@ -46,6 +47,7 @@ const (
 	Resolve                 // Attempt.Effect, and Value or Err
 	Due                     // the time has come that Outcome.Due has named
 	Crash                   // the process ends, and another takes over
+	Mail                    // Post
 )
 
 // Input is what a machine is given.
@@ -56,18 +58,30 @@ type Input struct {
 	Attempt         Attempt
 	Value           []byte // JSON
 	Err             error
+	Post            Post
 }
 
 // Outcome is what has come of an input.
 type Outcome struct {
-	// Begun are the attempts that begin now.
+	// Begun are the attempts that begin now. A child saga is one too.
 	Begun []Attempt
+	// Posts are the messages that were committed to other sagas.
+	Posts []Post
 	// Due is when the machine wants to be woken, zero if not at all.
 	Due time.Time
 	// Err is what the sender is told.
 	Err error
 	// Decisions are those that were committed.
 	Decisions []Decision
+}
+
+// Post is a message from a saga to its parent or to a child.
+type Post struct {
+	To, ID string
+	Body   []byte
+	// Child is the machine that it is for if there is none of that name yet. It is
+	// nil of a message to the parent.
+	Child Machine
 }
 
 // Attempt is a call of a handler.

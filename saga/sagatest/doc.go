@@ -58,7 +58,8 @@
 // before what it undoes, and that a key may come again, are where most sagas break:
 // a world that remembers neither is the place to find out whether yours must.
 //
-// Sagas that have child sagas are not explored so; their children are, by themselves.
+// A saga that has child sagas is explored with them, and with the messages between
+// them, at whatever moment those come.
 //
 // # Homes
 //

@@ -1,7 +1,6 @@
 package sagatest
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -49,40 +48,26 @@ type View[S any] struct {
 	Pending, Undo, Timers []string
 	// Late counts the late results that the saga has taken.
 	Late int
+	// Children are the statuses of its child sagas, by their types and keys, and
+	// of theirs.
+	Children map[string]saga.Status
 
 	core core
 }
-
-// core is what a View is made of. Reports tell of the rest alone.
-type core struct {
-	machine rehearsal.Machine
-	view    saga.Snapshot
-	due     time.Time // of the timer that runs
-}
-
-// Equal has reports leave out what they tell by the other fields.
-func (core) Equal(core) bool { return true }
 
 // Clone is a copy. What is in it is never changed.
 func (r View[S]) Clone() View[S] { return r }
 
 // Hash tells runs apart by what their records keep.
 func (r View[S]) Hash() uint64 {
-	v := &r.core.view
-	b := make([]byte, 0, 64+len(v.Record.State)+len(v.Work)+len(v.Reason))
-	b = binary.BigEndian.AppendUint64(b, uint64(v.Sequence)) //nolint:gosec // its bits
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Late))     //nolint:gosec // its bits
-	for _, part := range [...]string{string(v.Status), v.Reason, string(v.Record.State), string(v.Work)} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
-		b = append(b, part...)
-	}
-	return fingerprint.String(string(b))
+	return fingerprint.String(fmt.Sprint(r.Late, r.core.Hash()))
 }
 
 // Event is what happens to a saga that is explored. [Signal] and [Cancel] make
 // those that [Setup] takes.
 type Event struct {
 	kind            rehearsal.Kind
+	to              string // the id of the saga, "" is the one that is explored
 	action          any
 	message, reason string
 	effect          string
@@ -110,6 +95,13 @@ func (e Event) input() rehearsal.Input {
 
 // String writes the event as reports show it.
 func (e Event) String() string {
+	if e.to == "" {
+		return e.text()
+	}
+	return e.text() + " at " + e.to
+}
+
+func (e Event) text() string {
 	switch e.kind {
 	case rehearsal.Start:
 		return "start " + show(e.action)
@@ -121,6 +113,8 @@ func (e Event) String() string {
 		return "take over"
 	case rehearsal.Due:
 		return e.reason
+	case rehearsal.Mail:
+		return "message"
 	case rehearsal.Result, rehearsal.Resolve:
 	}
 	switch {
@@ -136,7 +130,7 @@ func (e Event) String() string {
 type Handler[W any] struct {
 	request reflect.Type
 	answer  testkit.Answer
-	ask     func(a rehearsal.Attempt) effect.Effect[Event]
+	ask     func(to string, a rehearsal.Attempt) effect.Effect[Event]
 }
 
 // On does the requests of type Q by f, which acts on the world under an idempotency
@@ -155,13 +149,13 @@ func On[W any, Q effect.Request[R], R any](f func(world *W, key string, q Q) (R,
 	return Handler[W]{
 		request: reflect.TypeFor[Q](),
 		answer:  testkit.On(g, opts...),
-		ask: func(a rehearsal.Attempt) effect.Effect[Event] {
+		ask: func(to string, a rehearsal.Attempt) effect.Effect[Event] {
 			c := call[Q, R]{key: a.Key, attempt: a.N}
 			if err := json.Unmarshal(a.Data, &c.request); err != nil {
 				panic(fmt.Sprintf("request %q cannot be read again: %v", a.Request, err))
 			}
 			return effect.Do(c, func(r effect.Result[R]) Event {
-				e := Event{kind: rehearsal.Result, effect: a.Effect, attempt: a.N, err: r.Err}
+				e := Event{kind: rehearsal.Result, to: to, effect: a.Effect, attempt: a.N, err: r.Err}
 				if r.Err == nil {
 					var err error
 					if e.value, err = json.Marshal(r.Value); err != nil {
@@ -246,8 +240,8 @@ func Model[S, A, W any](t testkit.T, d *saga.Definition[S, A], setup Setup[W]) t
 			}
 		}
 	}
-	p := &player[S]{handlers: map[reflect.Type]func(rehearsal.Attempt) effect.Effect[Event]{}, state: d.State}
-	answers := make([]testkit.Answer, len(setup.Handlers))
+	p := &player[S]{handlers: map[reflect.Type]func(string, rehearsal.Attempt) effect.Effect[Event]{}, state: d.State}
+	answers := make([]testkit.Answer, len(setup.Handlers), len(setup.Handlers)+1)
 	for i, h := range setup.Handlers {
 		if h.request == nil {
 			fail("Handlers[%d] is empty, want one made by On", i)
@@ -257,14 +251,18 @@ func Model[S, A, W any](t testkit.T, d *saga.Definition[S, A], setup Setup[W]) t
 		}
 		p.handlers[h.request], answers[i] = h.ask, h.answer
 	}
-	_, requests := machine.Types()
+	requests := map[string]reflect.Type{}
+	children := requestsOf(machine, "", requests, map[string]bool{})
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
 		if p.handlers[requests[name]] == nil {
-			fail("there is no handler for request %q, a %s", name, requests[name])
+			fail("there is no handler for request %s, a %s", name, requests[name])
 		}
 	}
+	if children {
+		answers = append(answers, carrier[W]())
+	}
 	return testkit.Model[View[S], Event, W]{
-		State:   View[S]{core: core{machine: machine, view: snapshotOf(machine)}},
+		State:   View[S]{core: core{[]member{{id: d.ID(Config{}.withDefaults().Key).String(), machine: machine, view: snapshotOf(machine)}}}},
 		World:   setup.World,
 		Reducer: p,
 		Inputs:  inputs,
@@ -272,15 +270,25 @@ func Model[S, A, W any](t testkit.T, d *saga.Definition[S, A], setup Setup[W]) t
 		Start:   epoch,
 		Recover: func(crashed *View[S]) (View[S], []Event) {
 			r := *crashed
-			r.core.due = time.Time{} // timers are gone
-			return r, []Event{{kind: rehearsal.Crash}}
+			r.core.family = slices.Clone(r.core.family)
+			var all []Event
+			for i := range r.core.family {
+				m := &r.core.family[i]
+				m.due, m.carried = time.Time{}, false // timers and requests are gone
+				e := Event{kind: rehearsal.Crash, to: m.id}
+				if i == 0 {
+					e.to = ""
+				}
+				all = append(all, e)
+			}
+			return r, all
 		},
 	}
 }
 
 // player is the reducer of a model.
 type player[S any] struct {
-	handlers map[reflect.Type]func(rehearsal.Attempt) effect.Effect[Event]
+	handlers map[reflect.Type]func(string, rehearsal.Attempt) effect.Effect[Event]
 	state    func(saga.Snapshot) (S, error)
 }
 
@@ -290,7 +298,20 @@ const dueKey = "due"
 func (p *player[S]) Reduce(r *View[S], e Event, env reducer.Env) effect.Effect[Event] {
 	var ex effect.Of[Event]
 	now := env.Now()
-	next, outcome, err := r.core.machine.Do(now, e.input())
+	r.core.family = slices.Clone(r.core.family)
+	m := &r.core.family[0]
+	if e.to != "" {
+		m = r.core.find(e.to)
+	}
+	in := e.input()
+	if e.kind == rehearsal.Mail {
+		m.carried = false
+		if e.err != nil || !m.takes() { // it got lost on the way, or nobody takes it
+			return ex.All(r.core.carry(nil)...)
+		}
+		in.Post, m.mail = m.mail[0], m.mail[1:]
+	}
+	next, outcome, err := m.machine.Do(now, in)
 	if err != nil {
 		panic(err.Error())
 	}
@@ -300,27 +321,34 @@ func (p *player[S]) Reduce(r *View[S], e Event, env reducer.Env) effect.Effect[E
 		if d.Problem != "" && (view.Parked != "" || view.Status.Ended()) {
 			panic("the saga could not decide: " + d.Problem + trace(d))
 		}
-		if d.Late {
+		if d.Late && e.to == "" {
 			r.Late++
 		}
 	}
 	var all []effect.Effect[Event]
 	for _, a := range outcome.Begun {
+		if a.Child != nil { // by mail
+			continue
+		}
 		ask := p.handlers[a.Type]
 		if ask == nil {
 			panic(fmt.Sprintf("request %q is not one of Types.Requests", a.Request))
 		}
-		all = append(all, ask(a))
+		all = append(all, ask(e.to, a))
 	}
-	switch due := outcome.Due; {
-	case e.kind != rehearsal.Due && due.Equal(r.core.due):
+	switch due, key := outcome.Due, dueKey+e.to; {
+	case e.kind != rehearsal.Due && due.Equal(m.due):
 	case due.IsZero():
-		all = append(all, ex.Cancel(dueKey))
+		all = append(all, ex.Cancel(key))
 	default:
-		all = append(all, ex.After(dueKey, due.Sub(now), Event{kind: rehearsal.Due, reason: dueText(&view, due)}))
+		all = append(all, ex.After(key, due.Sub(now), Event{kind: rehearsal.Due, to: e.to, reason: dueText(&view, due)}))
 	}
-	r.core = core{next, view, outcome.Due}
-	p.show(r, &view)
+	m.machine, m.view, m.due = next, view, outcome.Due
+	for _, post := range outcome.Posts {
+		r.core.post(post)
+	}
+	all = r.core.carry(all)
+	p.show(r)
 	return ex.All(all...)
 }
 
@@ -341,7 +369,16 @@ func dueText(v *saga.Snapshot, at time.Time) string {
 }
 
 // show makes what promises see.
-func (p *player[S]) show(r *View[S], v *saga.Snapshot) {
+func (p *player[S]) show(r *View[S]) {
+	r.Children = nil
+	for i := range r.core.family[1:] {
+		m := &r.core.family[i+1]
+		if r.Children == nil {
+			r.Children = map[string]saga.Status{}
+		}
+		r.Children[m.id] = m.view.Status
+	}
+	v := &r.core.family[0].view
 	if v.Sequence == 0 {
 		return
 	}

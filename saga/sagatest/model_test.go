@@ -219,6 +219,7 @@ func TestModelRefusesBadSetups(t *testing.T) {
 	t.Parallel()
 	hold, other := sagatest.On((*town).hold), sagatest.On((*town).release)
 	parent := saga.Define("parent", reserver{}, saga.Types{
+		Actions:  []saga.ActionType{saga.Action[Reserve]("reserve")},
 		Requests: []saga.RequestType{saga.OnChild("stay", Reservation, func(Action, saga.Reply[Order]) Action { return Sold{} })},
 	})
 	for name, row := range map[string]struct {
@@ -228,7 +229,7 @@ func TestModelRefusesBadSetups(t *testing.T) {
 	}{
 		"no definition":               {setup: sagatest.Setup[town]{Start: Reserve{}}, want: "the definition is nil"},
 		"an unsound definition":       {def: saga.Define("x y", reserver{}, saga.Types{}), want: `"x y"`},
-		"a saga with children":        {def: parent, setup: sagatest.Setup[town]{Start: Reserve{}}, want: "has child sagas, which cannot be explored"},
+		"no handler for a child":      {def: parent, setup: sagatest.Setup[town]{Start: Reserve{}}, want: `there is no handler for request "charge" of child "reservation", a `},
 		"no start":                    {def: Reservation, want: "action <nil> is not one of Types.Actions"},
 		"an empty input":              {def: Reservation, setup: sagatest.Setup[town]{Start: Reserve{}, Inputs: [][]sagatest.Event{{{}}}}, want: "Inputs[0][0] is empty"},
 		"a foreign signal":            {def: Reservation, setup: sagatest.Setup[town]{Start: Reserve{}, Inputs: [][]sagatest.Event{{sagatest.Signal("s", Foreign{})}}}, want: "Foreign is not one of Types.Actions"},

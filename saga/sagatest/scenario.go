@@ -98,7 +98,7 @@ func BeginWith[S, A any](t testkit.T, d *saga.Definition[S, A], config Config, a
 	if d == nil {
 		s.fatal("the definition is nil", "")
 	}
-	machine, err := rehearsal.Open(d, rehearsal.Config{Tenant: config.Tenant, Key: config.Key, StuckAfter: config.StuckAfter, Children: true})
+	machine, err := rehearsal.Open(d, rehearsal.Config{Tenant: config.Tenant, Key: config.Key, StuckAfter: config.StuckAfter})
 	if err != nil {
 		s.fatal(fmt.Sprintf("the definition is not sound: %v", err), "")
 	}
