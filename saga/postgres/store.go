@@ -22,8 +22,9 @@ const (
 	// otherwise with pool_max_conns.
 	poolSize = 20
 	opening  = "open home of sagas"
-	// parallelCommits is how many commits a runner has on their way at once.
-	parallelCommits = 4
+	// parallelCommits is how many commits a runner has on their way at once: more are
+	// smaller ones, each of which costs the server about as much.
+	parallelCommits = 2
 )
 
 // Store is a home for sagas in a PostgreSQL database. Make it with [Open] or
