@@ -168,16 +168,26 @@ func (r *rules[S, C, E]) ask(s *S, c C, env reducer.Env) (events []E, err, fault
 			fault = &DeciderError{Func: "Decide", Of: typeName(c), Err: &effect.PanicError{Value: v, Stack: debug.Stack()}}
 		}
 	}()
-	if r.hash == nil {
-		events, err = r.decider.Decide(s, c, env)
-		return events, err, nil
-	}
-	before := r.hash.Hash(s)
+	before, known := r.hashOf(s)
 	events, err = r.decider.Decide(s, c, env)
-	if r.hash.Hash(s) != before {
+	if after, ok := r.hashOf(s); after != before || ok != known {
 		fault = &DeciderError{Func: "Decide", Of: typeName(c), Err: ErrStateChanged}
 	}
 	return events, err, fault
+}
+
+// hashOf is what a state is compared by. It reports false if that is not to be
+// done, or cannot: an interface in it holds what is no plain data.
+func (r *rules[S, C, E]) hashOf(s *S) (h uint64, ok bool) {
+	if r.hash == nil {
+		return 0, false
+	}
+	defer func() {
+		if recover() != nil {
+			h, ok = 0, false
+		}
+	}()
+	return r.hash.Hash(s), true
 }
 
 // encode encodes an event. Its type's own code may panic.

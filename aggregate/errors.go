@@ -11,8 +11,8 @@ import (
 	"github.com/seed57833328/rondo/workflow"
 )
 
-// ErrStateChanged is what a Decide that has changed the state is told, with
-// Config.CheckDecide. It comes in a *[DeciderError].
+// ErrStateChanged is what a Decide that has changed the state is told, unless
+// Config.TrustDecide is set. It comes in a *[DeciderError].
 var ErrStateChanged = errors.New("it changed the state")
 
 // RejectionError says that a command was decided, and the decision is no. With

@@ -115,9 +115,9 @@ func rulesOf[S, C, E any](d Decider[S, C, E], registry *eventstore.Registry, cfg
 	if r.copy, err = copierOf[S](); err != nil {
 		return nil, err
 	}
-	if cfg.CheckDecide {
-		if r.hash, err = fingerprint.For[S](); err != nil {
-			return nil, fmt.Errorf("Config.CheckDecide: %w", err)
+	if !cfg.TrustDecide {
+		if hash, err := fingerprint.For[S](); err == nil { // else it has a Clone, and is trusted
+			r.hash = hash
 		}
 	}
 	return r, nil

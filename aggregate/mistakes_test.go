@@ -45,10 +45,6 @@ func TestNew(t *testing.T) {
 			_, err := aggregate.New("hall", decides[uncopied]{}, hallEvents, log, aggregate.Config[uncopied]{})
 			return err
 		}},
-		{"a state that cannot be compared", "Config.CheckDecide: ", func() error {
-			_, err := aggregate.New("hall", decides[cloned]{}, hallEvents, log, aggregate.Config[cloned]{CheckDecide: true})
-			return err
-		}},
 		{"MaxBatch", "Config.MaxBatch is -1, want 0 (for the default) or more", config(aggregate.Config[hall]{MaxBatch: -1})},
 		{"Freshness", "Config.Freshness is Freshness(-2), want", config(aggregate.Config[hall]{Freshness: -2})},
 		{"TTL", "want UntilInvalidated, EveryCommand or a TTL above 0", config(aggregate.Config[hall]{Freshness: aggregate.TTL(0)})},
@@ -199,9 +195,9 @@ func TestMistakesOfDeciders(t *testing.T) {
 	}
 }
 
-func TestCheckDecide(t *testing.T) {
+func TestDecideThatChangesTheState(t *testing.T) {
 	t.Parallel()
-	h := hallsOn(t, newLog(t), aggregate.Config[hall]{CheckDecide: true})
+	h := hallsOn(t, newLog(t), aggregate.Config[hall]{})
 	_, err := h.Execute(t.Context(), "a", build{3})
 	require.NoError(t, err)
 	_, err = h.Execute(t.Context(), "a", whoop{"goes on to change"})
@@ -210,6 +206,12 @@ func TestCheckDecide(t *testing.T) {
 	looked, err := h.Load(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, 3, looked.State.Size, "the host's state is as it was")
+
+	trusting := hallsOn(t, newLog(t), aggregate.Config[hall]{TrustDecide: true})
+	_, err = trusting.Execute(t.Context(), "a", build{3})
+	require.NoError(t, err)
+	_, err = trusting.Execute(t.Context(), "a", whoop{"goes on to change"})
+	require.NotErrorIs(t, err, aggregate.ErrStateChanged)
 }
 
 func TestUnknownEvents(t *testing.T) {

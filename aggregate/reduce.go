@@ -22,7 +22,7 @@ type rules[S, C, E any] struct {
 	decider  Decider[S, C, E]
 	registry *eventstore.Registry
 	copy     func(*S) S
-	hash     *fingerprint.Type[S] // with CheckDecide
+	hash     *fingerprint.Type[S] // nil if Decide is trusted
 
 	snapshots eventstore.SnapshotPolicy
 
