@@ -64,8 +64,9 @@ type Config struct {
 	Runtime store.Runtime
 }
 
-// Hooks are told what happens. Any may be nil. They are called from several
-// goroutines at once, must be quick, and must not call the runner.
+// Hooks are told what happens. Any may be nil: Stuck, Refused and UnknownType, which
+// need somebody, are then errors in the default logger of log/slog. They are called
+// from several goroutines at once, must be quick, and must not call the runner.
 type Hooks struct {
 	// Decided is called when a decision of this process was committed.
 	Decided func(id ID, kind string, status Status, sequence int64)
@@ -114,6 +115,7 @@ func LogHooks(log *slog.Logger) Hooks {
 }
 
 func (h Hooks) withDefaults() Hooks {
+	logs := LogHooks(slog.Default())
 	if h.Decided == nil {
 		h.Decided = func(ID, string, Status, int64) {}
 	}
@@ -121,13 +123,13 @@ func (h Hooks) withDefaults() Hooks {
 		h.Attempted = func(string, string, int, time.Duration, error) {}
 	}
 	if h.Stuck == nil {
-		h.Stuck = func(ID, string, string) {}
+		h.Stuck = logs.Stuck
 	}
 	if h.Refused == nil {
-		h.Refused = func(ID, string, error) {}
+		h.Refused = logs.Refused
 	}
 	if h.UnknownType == nil {
-		h.UnknownType = func(string) {}
+		h.UnknownType = logs.UnknownType
 	}
 	if h.Owned == nil {
 		h.Owned = func(int) {}
