@@ -12,32 +12,76 @@ import (
 	"github.com/seed57833328/rondo/eventstore"
 )
 
-// plainWritesSQL appends events to the streams that are as expected. $2 and $3
-// are by stream, $4 and the following by event: the number of its stream, what to
-// add to the version of that, and its columns. Parameters go through a row, so
-// that the planner does not look into them: it would make a new plan each time.
+// plainWritesSQL appends events to the streams that are as expected. Of the
+// parameters beside columnsSQL, two are by stream and the others by event: the
+// number of its stream, what to add to the version of that, and its name. What is
+// unnested in one list of columns goes in step, and is not put aside as a whole
+// before, as it would be in FROM.
 const plainWritesSQL = insertSQL + `
-SELECT rondo.draw(), v.current[u.slot] + u.index, v.at, u.id, u.correlation_id, u.causation_id, u.schema, v.tenant, u.stream, u.type, u.data,
+SELECT rondo.draw(), u.version[u.slot] + u.index, u.at, u.id, u.correlation_id, u.causation_id, u.schema, u.tenant, u.stream, u.type, u.data,
        u.actor, u.trace_parent, u.subject, u.labels
 FROM (
-  SELECT b.*, clock_timestamp() AS at, ARRAY(
-    SELECT coalesce((
-      SELECT e.version FROM rondo.events e WHERE e.tenant = b.tenant AND e.stream = s.name AND e.version >= s.expected ORDER BY e.version DESC LIMIT 1
-    ), 0)
-    FROM unnest(b.names, b.expected) WITH ORDINALITY AS s(name, expected, n) ORDER BY s.n
-  ) AS current
+  SELECT b.tenant, b.at, b.version, unnest(b.slot) AS slot, unnest(b.index) AS index, unnest(b.stream) AS stream, ` + unnestSQL + `
   FROM (
-    SELECT ` + beginSQL + `, $2::text[] AS names, $3::bigint[] AS expected,
-           $4::integer[] AS slot, $5::integer[] AS index, $6::text[] AS stream, $7::uuid[] AS id, $8::text[] AS type, $9::smallint[] AS schema,
-           $10::bytea[] AS data, $11::uuid[] AS correlation_id, $12::uuid[] AS causation_id,
-           $13::text[] AS actor, $14::text[] AS trace_parent, $15::text[] AS subject, $16::jsonb[] AS labels
+    SELECT b.*, ARRAY(
+      SELECT CASE WHEN ` + allowedSQL + ` THEN s.version END
+      FROM (
+        SELECT s.expected, ` + versionSQL + ` AS version
+        FROM (SELECT b.tenant, unnest(b.names) AS stream, unnest(b.expected) AS expected) s
+        OFFSET 0
+      ) s
+    ) AS version -- by stream, NULL if it is not as expected
+    FROM (
+      SELECT ` + beginSQL + `, clock_timestamp() AS at, $12::text[] AS names, $13::bigint[] AS expected,
+             $14::integer[] AS slot, $15::integer[] AS index, $16::text[] AS stream, ` + columnsSQL + `
+      OFFSET 0
+    ) b
     OFFSET 0
   ) b
   OFFSET 0
-) v, unnest(v.slot, v.index, v.stream, v.id, v.type, v.schema, v.data, v.correlation_id, v.causation_id, v.actor, v.trace_parent, v.subject, v.labels)
-  AS u(slot, index, stream, id, type, schema, data, correlation_id, causation_id, actor, trace_parent, subject, labels)
-WHERE CASE v.expected[u.slot] WHEN -1 THEN true WHEN -2 THEN v.current[u.slot] > 0 ELSE v.current[u.slot] = v.expected[u.slot] END
+) u
+WHERE u.version[u.slot] IS NOT NULL
 RETURNING version, position, at, id`
+
+// eachOneSQL does so for streams that get one event each, which costs less: all
+// is by event.
+const eachOneSQL = insertSQL + `
+SELECT rondo.draw(), s.version + 1, s.at, s.id, s.correlation_id, s.causation_id, s.schema, s.tenant, s.stream, s.type, s.data,
+       s.actor, s.trace_parent, s.subject, s.labels
+FROM (
+  SELECT s.*, ` + versionSQL + ` AS version
+  FROM (
+    SELECT b.tenant, b.at, unnest(b.stream) AS stream, unnest(b.expected) AS expected, ` + unnestSQL + `
+    FROM (
+      SELECT ` + beginSQL + `, clock_timestamp() AS at, $12::text[] AS stream, $13::bigint[] AS expected, ` + columnsSQL + `
+      OFFSET 0
+    ) b
+    OFFSET 0
+  ) s
+  OFFSET 0
+) s
+WHERE ` + allowedSQL + `
+RETURNING version, position, at, id`
+
+const (
+	// columnsSQL is the columns of the events, as arrays. Parameters go through a
+	// row, so that the planner does not look into them: it would make a new plan
+	// each time.
+	columnsSQL = `$2::uuid[] AS id, $3::text[] AS type, $4::smallint[] AS schema, $5::bytea[] AS data,
+             $6::uuid[] AS correlation_id, $7::uuid[] AS causation_id,
+             $8::text[] AS actor, $9::text[] AS trace_parent, $10::text[] AS subject, $11::jsonb[] AS labels`
+	// unnestSQL makes rows of them.
+	unnestSQL = `unnest(b.id) AS id, unnest(b.type) AS type, unnest(b.schema) AS schema, unnest(b.data) AS data,
+           unnest(b.correlation_id) AS correlation_id, unnest(b.causation_id) AS causation_id,
+           unnest(b.actor) AS actor, unnest(b.trace_parent) AS trace_parent, unnest(b.subject) AS subject, unnest(b.labels) AS labels`
+	// versionSQL is the version of the stream of s, or 0 if it is less than what is
+	// expected: that cannot be either, and is not looked for.
+	versionSQL = `coalesce((
+          SELECT e.version FROM rondo.events e WHERE e.tenant = s.tenant AND e.stream = s.stream AND e.version >= s.expected ORDER BY e.version DESC LIMIT 1
+        ), 0)`
+	// allowedSQL tells whether it is as expected.
+	allowedSQL = `CASE s.expected WHEN -1 THEN true WHEN -2 THEN s.version > 0 ELSE s.version = s.expected END`
+)
 
 // plain tells that an append is of one write without a claim.
 func (r *request) plain() bool {
@@ -60,7 +104,15 @@ type plainWrites struct {
 
 func newPlainWrites(s *share) *plainWrites { return &plainWrites{share: s} }
 
-func (*plainWrites) sql() string { return plainWritesSQL }
+func (p *plainWrites) sql() string {
+	if p.eachOne() {
+		return eachOneSQL
+	}
+	return plainWritesSQL
+}
+
+// eachOne tells that each stream gets one event.
+func (p *plainWrites) eachOne() bool { return len(p.names) == len(p.events.id) }
 
 func (p *plainWrites) args() ([]any, error) {
 	order := make([]int, len(p.requests))
@@ -96,11 +148,14 @@ func (p *plainWrites) args() ([]any, error) {
 		at.follow(w)
 	}
 	e := &p.events
-	return []any{
-		p.tenant, p.names, p.expected,
-		p.slot, e.index, e.stream, e.id, e.eventType, e.schema, e.data,
-		e.correlation, e.causation, e.actor, e.trace, e.subject, e.labels,
-	}, nil
+	args := []any{
+		p.tenant, e.id, e.eventType, e.schema, e.data, e.correlation, e.causation, e.actor, e.trace, e.subject, e.labels,
+		p.names, p.expected, p.slot, e.index, e.stream,
+	}
+	if p.eachOne() {
+		args = args[:13]
+	}
+	return args, nil
 }
 
 // streamVersion is what is known of a stream's version before it was looked at:

@@ -39,8 +39,9 @@ type verdict struct {
 // statement is a part of what is sent to commit a batch: the appends of one
 // tenant.
 type statement interface {
-	sql() string
 	args() ([]any, error)
+	// sql is called after args.
+	sql() string
 	// read reads the answer and sets the verdicts of its appends.
 	read(rows pgx.Rows, verdicts []verdict) error
 }
