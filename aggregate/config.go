@@ -39,7 +39,8 @@ type Config[S any] struct {
 	// values are refused.
 	LoadTimeout time.Duration
 	// KeepKeys is how long an idempotency key is kept. The default is 24 h;
-	// negative values are refused.
+	// negative values are refused. Keys whose time has run out are deleted as new
+	// ones come, so that there never are many.
 	KeepKeys time.Duration
 
 	// Load reads the state of an aggregate from a read model, and the version of

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/eventstore"
@@ -21,6 +23,9 @@ type home[S, C, E any] struct {
 	unknown  eventstore.OnUnknown
 	archive  *archive[S] // nil for none
 	read     func(ctx context.Context, id string) (S, eventstore.Version, error)
+
+	claimed atomic.Int64  // claims that were appended
+	tidies  time.Duration // how long deleting those that have expired may take
 }
 
 func withTenant(ctx context.Context, tenant string) context.Context {
@@ -43,6 +48,7 @@ func (h *home[S, C, E]) append(ctx context.Context, q appendEvents) ([]eventstor
 	events := q.Writes[0].Events
 	appended, err := h.log.Append(ctx, q.Writes...)
 	if err == nil {
+		h.tidy(ctx, q.Writes)
 		if len(events) == 0 {
 			return nil, nil
 		}
@@ -70,6 +76,28 @@ func (h *home[S, C, E]) append(ctx context.Context, q appendEvents) ([]eventstor
 		err = effect.Permanent(err)
 	}
 	return nil, &refusal{err}
+}
+
+// tidy deletes claims whose time has run out: after each so many new ones twice as
+// many. What does not succeed now is for the next time.
+func (h *home[S, C, E]) tidy(ctx context.Context, writes []eventstore.Write) {
+	const every = 256
+	n := int64(0)
+	for i := range writes {
+		if writes[i].Claim != nil {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	claims, ok := h.log.(eventstore.Claims)
+	if after := h.claimed.Add(n); !ok || after/every == (after-n)/every {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.tidies)
+	defer cancel()
+	_, _ = claims.DeleteExpiredClaims(ctx, 2*every)
 }
 
 // claims tells whether a claim that was found is one of those of the writes, and

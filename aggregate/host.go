@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -60,7 +61,7 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 	if err != nil {
 		return fail(err)
 	}
-	doer := &home[S, C, E]{decider: d, registry: registry, copy: r.copy, log: log, category: category, unknown: cfg.OnUnknown, read: cfg.Load}
+	doer := &home[S, C, E]{decider: d, registry: registry, copy: r.copy, log: log, category: category, unknown: cfg.OnUnknown, read: cfg.Load, tidies: min(cfg.Timeout/4, time.Second)}
 	if doer.archive, err = archiveOf(cfg); err != nil {
 		return fail(err)
 	}

@@ -125,6 +125,30 @@ func TestKeyWindow(t *testing.T) {
 	})
 }
 
+// Keys whose time has run out go as others come.
+func TestExpiredKeysAreDeleted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog(t)
+		h := hallsOn(t, log, aggregate.Config[hall]{KeepKeys: time.Hour})
+		use := func(prefix string) {
+			for i := range 300 {
+				_, err := h.Execute(t.Context(), fmt.Sprint(prefix, i), build{3}, aggregate.WithKey(fmt.Sprint(prefix, i)))
+				require.NoError(t, err)
+			}
+		}
+		use("early")
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // the clock is virtual
+		use("late")
+		left, err := log.DeleteExpiredClaims(t.Context(), 1000)
+		require.NoError(t, err)
+		require.Zero(t, left)
+		_, found, err := log.LoadClaim(t.Context(), "late0")
+		require.NoError(t, err)
+		require.True(t, found)
+	})
+}
+
 var errLost = errors.New("connection lost")
 
 // The append happens, its answer is lost: the events' ids tell.

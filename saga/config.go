@@ -53,6 +53,10 @@ type Config struct {
 	// Commits is how many commits may be on their way at once. The default is
 	// what the store says ([Parallel]), or else 1.
 	Commits int
+	// Keep is how long a saga is kept after it has ended, with its history: workers
+	// purge those that have ended before, whatever their types. Who starts a saga
+	// with such a key then starts a new one. The default (0) is for ever.
+	Keep time.Duration
 	// MaxRecover is how many effects may be at work while sagas are taken over;
 	// above it, taking over waits. The default is 1000.
 	MaxRecover int
@@ -194,6 +198,7 @@ func (c Config) validate() (map[reflect.Type]*tree.Handler, error) {
 	}{
 		{"Heartbeat", c.Heartbeat}, {"Lease", c.Lease}, {"Poll", c.Poll}, {"Sweep", c.Sweep},
 		{"Resident", c.Resident}, {"StoreTimeout", c.StoreTimeout},
+		{"Keep", c.Keep},
 	} {
 		if d.value < 0 {
 			return nil, inputError("Config."+d.name, show(d.value), "more than 0")

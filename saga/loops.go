@@ -160,6 +160,7 @@ func (x *run) sweeps(ctx context.Context) {
 		if all {
 			shards = x.owned.working()
 			x.strangers(ctx)
+			x.purge(ctx)
 		}
 		if err := x.recover(ctx, shards); err != nil && ctx.Err() == nil {
 			x.config.Hooks.StoreFailed("List", err)
@@ -200,6 +201,26 @@ func (x *run) recover(ctx context.Context, shards []Shard) error {
 		}
 	}
 }
+
+// purge forgets sagas that have ended long enough ago.
+func (x *run) purge(ctx context.Context) {
+	if x.config.Keep == 0 {
+		return
+	}
+	for n := purgePage; n == purgePage && ctx.Err() == nil; {
+		bounded, cancel := x.bound(ctx)
+		var err error
+		n, err = x.store.Purge(bounded, x.runtime.Now().Add(-x.config.Keep), purgePage)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			x.config.Hooks.StoreFailed("Purge", err)
+			return
+		}
+	}
+}
+
+// purgePage is how many sagas are purged in one transaction.
+const purgePage = 200
 
 // shardsOf are all shards of a type.
 func shardsOf(name string) []Shard {

@@ -418,6 +418,32 @@ func TestMessageThatComesTooLate(t *testing.T) {
 	})
 }
 
+// A saga that has ended is kept for as long as was said, and one that has not is
+// kept.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(nil), Keep: time.Hour}, counter)
+		for i := range 450 {
+			_, err := o.runner.Start(t.Context(), counter.ID(fmt.Sprint(i)), finish{})
+			require.NoError(t, err)
+		}
+		_, err := o.runner.Start(t.Context(), counter.ID("sleeps"), later{Minutes: 600})
+		require.NoError(t, err)
+		left := func() int {
+			all, err := o.runner.List(t.Context(), saga.Query{Limit: 1000})
+			require.NoError(t, err)
+			return len(all)
+		}
+		require.NoError(t, store.Sleep(t.Context(), 59*time.Minute))
+		require.Equal(t, 451, left())
+		require.NoError(t, store.Sleep(t.Context(), 3*time.Minute))
+		require.Equal(t, 1, left())
+		_, err = o.runner.Start(t.Context(), counter.ID("7"), finish{})
+		require.NoError(t, err, "a new one")
+	})
+}
+
 func TestSleepersAreNotInMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
