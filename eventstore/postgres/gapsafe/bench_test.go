@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -33,7 +34,9 @@ var ways = []struct{ name, declare, before, position string }{
 const wayBatch = 400 // appends of each way in a round
 
 // BenchmarkPositions measures one append to a stream of its own, a transaction
-// each, by each way, in turns on one server that waits for the disk. "store" is
+// each, by each way, in turns on one server that waits for the disk.
+// "single-committer" has one connection commit for all, without protection, since
+// nobody else draws positions: what waits goes into one transaction. "store" is
 // the store itself, which commits together what comes together.
 func BenchmarkPositions(b *testing.B) {
 	server := postgrestest.Start(b, postgrestest.Config{Durable: true})
@@ -71,7 +74,8 @@ func BenchmarkPositions(b *testing.B) {
 	for _, writers := range []int{1, 8, 32} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			store := newStore(b, db, writers)
-			took := make([]time.Duration, len(ways)+1)
+			commits := singleCommitter(b, pool)
+			took := make([]time.Duration, len(ways)+2)
 			data := make([]byte, 200)
 			for b.Loop() {
 				for i := range ways {
@@ -81,20 +85,60 @@ func BenchmarkPositions(b *testing.B) {
 						return err
 					})
 				}
-				took[len(ways)] += inParallel(b, writers, func(ctx context.Context) error {
+				took[len(ways)] += inParallel(b, writers, func(context.Context) error {
+					done := make(chan error, 1)
+					commits <- committing{[]any{uuid.NewString(), uuid.New(), data}, done}
+					return <-done
+				})
+				took[len(ways)+1] += inParallel(b, writers, func(ctx context.Context) error {
 					_, err := store.Append(ctx, eventstore.Write{
 						Stream: uuid.NewString(), Expected: eventstore.None, Events: []eventstore.Event{{Type: "tested", Data: data}},
 					})
 					return err
 				})
 			}
-			for i, name := range append(names(), "store") {
+			for i, name := range append(names(), "single-committer", "store") {
 				b.ReportMetric(took[0].Seconds()/took[i].Seconds(), "×nothing:"+name)
 			}
 			b.ReportMetric(float64(b.N*wayBatch)/took[1].Seconds(), "watermark/s")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// committing is an append on its way to the single committer.
+type committing struct {
+	args []any
+	done chan<- error
+}
+
+// singleCommitter commits what comes on the channel, all that waits in one
+// transaction.
+func singleCommitter(b *testing.B, pool *pgxpool.Pool) chan<- committing {
+	b.Helper()
+	queue := make(chan committing, 128)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for first := range queue {
+			group := []committing{first}
+			for len(group) < cap(queue) && len(queue) > 0 {
+				group = append(group, <-queue)
+			}
+			var batch pgx.Batch // one implicit transaction
+			for _, c := range group {
+				batch.Queue(`SELECT way0_append($1, $2, $3)`, c.args...)
+			}
+			err := pool.SendBatch(context.Background(), &batch).Close() //nolint:usetesting // b's context ends before the queue
+			for _, c := range group {
+				c.done <- err
+			}
+		}
+	})
+	b.Cleanup(func() {
+		close(queue)
+		ended.Wait()
+	})
+	return queue
 }
 
 func containsVerb(sql string) bool { return slices.Contains([]byte(sql), '%') }
