@@ -138,7 +138,7 @@ func (b *Bus) putOff(ctx context.Context, s *state, cause error) (next postponed
 	for n := 1; n < s.Attempts && delay < b.cfg.MaxRetryDelay; n++ {
 		delay *= 2
 	}
-	next.Next = time.Now().Add(spread(min(delay, b.cfg.MaxRetryDelay)))
+	next.Next = time.Now().Add(min(spread(min(delay, b.cfg.MaxRetryDelay)), b.cfg.MaxRetryDelay))
 	return next, true
 }
 

@@ -48,8 +48,8 @@ type Config struct {
 	// each further one up to MaxRetryDelay, and is spread by a quarter. The
 	// default is 200 ms; negative values are refused.
 	RetryDelay time.Duration
-	// MaxRetryDelay is the longest wait. The default is 1 min, or RetryDelay if
-	// that is longer.
+	// MaxRetryDelay is the longest wait, the spread included. The default is
+	// 1 min, or RetryDelay if that is longer.
 	MaxRetryDelay time.Duration
 	// Concurrency is how many commands Run carries out at once. The default is 16;
 	// negative values are refused.

@@ -208,7 +208,7 @@ func TestRetriesWaitLonger(t *testing.T) {
 		var delays []time.Duration
 		var last time.Time
 		b := t.bus(t.db, command.Config{
-			Attempts: 6, RetryDelay: time.Second, MaxRetryDelay: 4 * time.Second,
+			Attempts: 26, RetryDelay: time.Second, MaxRetryDelay: 4 * time.Second,
 			Hooks: command.Hooks{Retrying: func(r command.Record) {
 				require.Equal(t, "away", r.Failure.Reason)
 				delays = append(delays, time.Until(r.Next).Round(time.Millisecond))
@@ -223,11 +223,13 @@ func TestRetriesWaitLonger(t *testing.T) {
 		require.NoError(t, err)
 		_, err = b.Wait(t.Context(), receipt.ID)
 		require.NoError(t, err)
-		require.Len(t, delays, 5)
+		require.Len(t, delays, 25)
 		sum := time.Duration(0)
-		for i, want := range []time.Duration{1, 2, 4, 4, 4} {
-			require.InDelta(t, float64(want), delays[i].Seconds(), float64(want)/4+0.01)
-			sum += delays[i]
+		for i, delay := range delays {
+			want := float64(min(1<<i, 4))
+			require.InDelta(t, want, delay.Seconds(), want/4+0.01)
+			require.LessOrEqual(t, delay, 4*time.Second, "the spread is within the bound")
+			sum += delay
 		}
 		require.InDelta(t, sum.Seconds(), last.Sub(t.began).Seconds(), 0.01)
 	})

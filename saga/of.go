@@ -154,7 +154,8 @@ type RetryPolicy struct {
 	Attempts int `json:"attempts,omitempty"`
 	// Delay is the wait before the second attempt; 0 is 200 ms.
 	Delay time.Duration `json:"delay,omitempty"`
-	// MaxDelay bounds every wait; 0 is 30 s, or Delay if that is longer.
+	// MaxDelay bounds every wait, jitter included; 0 is 30 s, or Delay if that is
+	// longer.
 	MaxDelay time.Duration `json:"maxDelay,omitempty"`
 	// Factor is what a wait is multiplied with for the next; 0 is 2, 1 keeps it.
 	Factor float64 `json:"factor,omitempty"`
@@ -230,5 +231,8 @@ func (p RetryPolicy) wait(effectID string, attempts int) time.Duration {
 	h ^= h >> 32
 	h *= 0x9e3779b97f4a7c15
 	spread := float64(h>>11)/(1<<53)*2 - 1 // from -1 to 1
-	return time.Duration(d * (1 + p.Jitter*spread))
+	if d *= 1 + p.Jitter*spread; d < float64(p.MaxDelay) {
+		return time.Duration(d)
+	}
+	return p.MaxDelay
 }
