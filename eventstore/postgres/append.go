@@ -20,6 +20,7 @@ type request struct {
 	tenant string // as it is stored
 	writes []eventstore.Write
 	keys   []gateKey
+	key    [1]gateKey // where they are, if it is one
 	events int
 	bytes  int
 
@@ -89,7 +90,8 @@ func (s *Store) request(ctx context.Context, writes []eventstore.Write) (*reques
 	if err != nil {
 		return nil, err
 	}
-	r := &request{tenant: tenant, writes: writes, keys: make([]gateKey, 0, len(writes)), done: make(chan struct{})}
+	r := &request{tenant: tenant, writes: writes, done: make(chan struct{})}
+	r.keys = r.key[:0]
 	for i := range writes {
 		w := &writes[i]
 		if w.Claim != nil {

@@ -16,36 +16,59 @@ const (
 	expectExists = -2
 )
 
+// array is a parameter that is an array. pgx gets its elements by pointer: it
+// would put a copy of each on the heap, and finds out by reflection how to encode
+// those of most slices. Nil is NULL.
+type array[T any] []T
+
+// Dimensions, Index and IndexType make it a pgtype.ArrayGetter.
+func (a array[T]) Dimensions() []pgtype.ArrayDimension {
+	if a == nil {
+		return nil
+	}
+	return []pgtype.ArrayDimension{{Length: int32(len(a)), LowerBound: 1}}
+}
+
+func (a array[T]) Index(i int) any { return &a[i] }
+
+func (array[T]) IndexType() any { return new(T) }
+
+// blob is an element of an array of bytea.
+type blob []byte
+
+// BytesValue makes it a pgtype.BytesValuer.
+func (b *blob) BytesValue() ([]byte, error) { return *b, nil }
+
 // eventColumns are the columns of events, as arrays.
 type eventColumns struct {
 	n         int
 	index     []int32
-	stream    []string
-	id        []pgtype.UUID
-	eventType []string
+	stream    array[pgtype.Text]
+	id        array[pgtype.UUID]
+	eventType array[pgtype.Text]
 	schema    []int16
-	data      [][]byte
+	data      array[blob]
 	// Those below are nil if no event has one.
-	correlation, causation []pgtype.UUID
-	actor, trace, subject  []pgtype.Text
-	labels                 []pgtype.Text
+	correlation, causation array[pgtype.UUID]
+	actor, trace, subject  array[pgtype.Text]
+	labels                 array[pgtype.Text]
 }
 
 // init makes room for n events.
 func (c *eventColumns) init(n int) {
 	c.n = n
 	c.index, c.schema = make([]int32, 0, n), make([]int16, 0, n)
-	c.stream, c.eventType = make([]string, 0, n), make([]string, 0, n)
-	c.id, c.data = make([]pgtype.UUID, 0, n), make([][]byte, 0, n)
+	c.stream, c.eventType = make(array[pgtype.Text], 0, n), make(array[pgtype.Text], 0, n)
+	c.id, c.data = make(array[pgtype.UUID], 0, n), make(array[blob], 0, n)
 }
 
 // add adds the kth event of a write.
 func (c *eventColumns) add(w *eventstore.Write, k int, index int32) error {
 	e, i := &w.Events[k], len(c.id)
 	c.index = append(c.index, index)
-	c.stream = append(c.stream, w.Stream)
+	c.stream = append(c.stream, pgtype.Text{String: w.Stream, Valid: true})
 	c.id = append(c.id, pgtype.UUID{Bytes: e.ID, Valid: true})
-	c.eventType = append(c.eventType, e.Type)
+	c.eventType = append(c.eventType, pgtype.Text{String: e.Type, Valid: true})
 	c.schema = append(c.schema, int16(e.Schema))
 	c.data = append(c.data, encodeData(e.Data))
 	labels, err := encodeLabels(e.Meta.Labels)
@@ -63,7 +86,7 @@ func (c *eventColumns) add(w *eventstore.Write, k int, index int32) error {
 }
 
 // setIf sets an element of a slice that is not made before it has one.
-func setIf[T any](s *[]T, n, i int, v T, there bool) {
+func setIf[T any](s *array[T], n, i int, v T, there bool) {
 	if !there {
 		return
 	}

@@ -95,7 +95,7 @@ func (r *request) plain() bool {
 type plainWrites struct {
 	*share
 
-	names    []string
+	names    array[pgtype.Text]
 	expected []int64
 	slot     []int32
 	events   eventColumns
@@ -129,8 +129,8 @@ func (p *plainWrites) args() ([]any, error) {
 	var at streamVersion
 	for _, i := range order {
 		w := &p.requests[i].writes[0]
-		if len(p.names) == 0 || p.names[len(p.names)-1] != w.Stream {
-			p.names = append(p.names, w.Stream)
+		if len(p.names) == 0 || p.names[len(p.names)-1].String != w.Stream {
+			p.names = append(p.names, pgtype.Text{String: w.Stream, Valid: true})
 			p.expected = append(p.expected, encodeExpected(w.Expected))
 			at = streamVersion{}
 		}
@@ -187,12 +187,13 @@ func (p *plainWrites) read(rows pgx.Rows, verdicts []verdict) error {
 	firsts := make([]int64, len(p.requests)) // 0 if nothing was written
 	positions := make([]int64, len(p.events.id))
 	var (
-		at      time.Time
-		version int64
-		id      pgtype.UUID
-		err     error
-		next    int // of the events
+		version, position int64
+		at                time.Time
+		id                pgtype.UUID
+		err               error
+		next              int // of the events
 	)
+	columns := []any{&version, &position, &at, &id}
 	starts := make([]int, len(p.requests)) // of a request's events
 	for i, start := 0, 0; i < len(p.order); i++ {
 		starts[p.order[i]] = start
@@ -202,8 +203,7 @@ func (p *plainWrites) read(rows pgx.Rows, verdicts []verdict) error {
 	owner := p.owners()
 	for err == nil && rows.Next() {
 		answered = true
-		var position int64
-		if err = rows.Scan(&version, &position, &at, &id); err != nil {
+		if err = rows.Scan(columns...); err != nil {
 			break
 		}
 		// They come in the order in which they were sent, without those refused.
