@@ -76,18 +76,36 @@ func (a *arena) append(ctx context.Context, stream string, version int) error {
 // how many of each were done a second and the ratio.
 func (a *arena) versus(b *testing.B, writers int, ours, theirs func(ctx context.Context, stream string, version int) error) {
 	b.Helper()
-	var done [2]int
-	var took [2]time.Duration
-	slice := func(which int, n int, f func(context.Context, string, int) error) {
+	rates := a.turns(b, max(200, 20*writers), contender{writers, 1, ours}, contender{writers, 1, theirs})
+	b.ReportMetric(rates[0], "ours/s")
+	b.ReportMetric(rates[1], "plain/s")
+	b.ReportMetric(rates[0]/rates[1], "ratio")
+}
+
+// contender is something to measure: so many writers call do, which does so many
+// of what is counted.
+type contender struct {
+	writers, each int
+	do            func(ctx context.Context, stream string, version int) error
+}
+
+// turns lets contenders take turns, in slices of so many, until each has done b.N,
+// and returns how many each has done a second.
+func (a *arena) turns(b *testing.B, size int, contenders ...contender) []float64 {
+	b.Helper()
+	done := make([]int, len(contenders))
+	took := make([]time.Duration, len(contenders))
+	slice := func(which int, n int) {
+		c := contenders[which]
 		round := a.tail.Add(1)
 		var group sync.WaitGroup
 		var left atomic.Int64
 		left.Store(int64(n))
 		began := time.Now()
-		for w := range writers {
+		for w := range c.writers {
 			group.Go(func() {
-				for version := 1; left.Add(-1) >= 0; version++ {
-					if err := f(b.Context(), fmt.Sprintf("seats-%d-%d-%d", which, round, w), version); err != nil {
+				for version := 1; left.Add(-int64(c.each)) > -int64(c.each); version++ {
+					if err := c.do(b.Context(), fmt.Sprintf("seats-%d-%d-%d", which, round, w), version); err != nil {
 						b.Error(err)
 						return
 					}
@@ -96,23 +114,27 @@ func (a *arena) versus(b *testing.B, writers int, ours, theirs func(ctx context.
 		}
 		group.Wait()
 		took[which] += time.Since(began)
-		done[which] += n
+		done[which] += (n + c.each - 1) / c.each * c.each
 	}
-	slice(0, 2*writers, ours) // connections and statements are made
-	slice(1, 2*writers, theirs)
-	done, took = [2]int{}, [2]time.Duration{}
+	for i, c := range contenders { // connections and statements are made
+		slice(i, 2*c.writers*c.each)
+	}
+	clear(done)
+	clear(took)
 	b.ResetTimer()
 	for done[0] < b.N {
-		n := min(b.N-done[0], max(200, 20*writers))
-		slice(0, n, ours)
-		slice(1, n, theirs)
+		n := min(b.N-done[0], size)
+		for i := range contenders {
+			slice(i, n)
+		}
 	}
 	b.StopTimer()
-	rate := func(i int) float64 { return float64(done[i]) / took[i].Seconds() }
-	b.ReportMetric(rate(0), "ours/s")
-	b.ReportMetric(rate(1), "plain/s")
-	b.ReportMetric(rate(0)/rate(1), "ratio")
 	b.ReportMetric(0, "ns/op")
+	rates := make([]float64, len(contenders))
+	for i := range rates {
+		rates[i] = float64(done[i]) / took[i].Seconds()
+	}
+	return rates
 }
 
 func BenchmarkAppend(b *testing.B) {
@@ -136,23 +158,38 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkCeiling is what committing together could reach at most: two
+// connections insert one event each into half as many streams as there are
+// writers, by one INSERT that unnests them and checks nothing, and nobody waits
+// for the others. Both are reported as multiples of a plain INSERT each.
+func BenchmarkCeiling(b *testing.B) {
+	a := newArena(b, postgrestest.Config{Durable: true}, 20)
+	for _, writers := range []int{32, 128, 512} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			each := writers / 2
+			rates := a.turns(b, 20*writers,
+				contender{writers, 1, a.append},
+				contender{writers, 1, a.insert},
+				contender{2, each, func(ctx context.Context, stream string, version int) error {
+					return a.unnest(ctx, each, func(i int) (string, int) { return fmt.Sprintf("%s-%d", stream, i), version })
+				}},
+			)
+			b.ReportMetric(rates[0], "ours/s")
+			b.ReportMetric(rates[1], "plain/s")
+			b.ReportMetric(rates[2], "unnest/s")
+			b.ReportMetric(rates[0]/rates[1], "ratio")
+			b.ReportMetric(rates[2]/rates[1], "ceiling")
+		})
+	}
+}
+
 // BenchmarkAppend100 appends a hundred events at a time, against one INSERT that
 // unnests them.
 func BenchmarkAppend100(b *testing.B) {
 	const n = 100
 	a := newArena(b, postgrestest.Config{Durable: true}, 20)
 	unnest := func(ctx context.Context, stream string, version int) error {
-		versions, ids := make([]int64, n), make([][16]byte, n)
-		streams, types, data := make([]string, n), make([]string, n), make([][]byte, n)
-		for i := range n {
-			versions[i], ids[i] = int64((version-1)*n+i+1), uuid.Must(uuid.NewV7())
-			streams[i], types[i], data[i] = stream, "inventory.seats-held", payload
-		}
-		_, err := a.plain.Exec(ctx, `INSERT INTO plain (position, version, at, id, schema, tenant, stream, type, data)
-			SELECT nextval('rondo.position'), u.version, clock_timestamp(), u.id, 1, '.', u.stream, u.type, u.data
-			FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS u(version, id, stream, type, data)`,
-			versions, ids, streams, types, data)
-		return err
+		return a.unnest(ctx, n, func(i int) (string, int) { return stream, (version-1)*n + i + 1 })
 	}
 	ours := func(ctx context.Context, stream string, version int) error {
 		events := make([]eventstore.Event, n)
@@ -167,6 +204,23 @@ func BenchmarkAppend100(b *testing.B) {
 	for _, writers := range []int{1, 8} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) { a.versus(b, writers, ours, unnest) })
 	}
+}
+
+// unnest inserts n events by one statement, into the streams and with the versions
+// that at says.
+func (a *arena) unnest(ctx context.Context, n int, at func(i int) (string, int)) error {
+	versions, ids := make([]int64, n), make([][16]byte, n)
+	streams, types, data := make([]string, n), make([]string, n), make([][]byte, n)
+	for i := range n {
+		stream, version := at(i)
+		versions[i], ids[i] = int64(version), uuid.Must(uuid.NewV7())
+		streams[i], types[i], data[i] = stream, "inventory.seats-held", payload
+	}
+	_, err := a.plain.Exec(ctx, `INSERT INTO plain (position, version, at, id, schema, tenant, stream, type, data)
+		SELECT nextval('rondo.position'), u.version, clock_timestamp(), u.id, 1, '.', u.stream, u.type, u.data
+		FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::bytea[]) AS u(version, id, stream, type, data)`,
+		versions, ids, streams, types, data)
+	return err
 }
 
 // BenchmarkHotStream has 64 append to one stream, whatever version it has.
