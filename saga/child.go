@@ -139,8 +139,7 @@ const (
 	startID       = reserved + "start"
 	cancelID      = reserved + "cancel"
 	wakeID        = reserved + "wake"
-	resolveID     = reserved + "resolve/" // and the effect
-	childStartID  = reserved + "child/"   // and the parent's sequence and its time
+	childStartID  = reserved + "child/" // and the parent's sequence and its time
 	childCancelID = reserved + "undo/"
 	childEndID    = reserved + "end/" // and the effect and the child's
 )

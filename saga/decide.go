@@ -47,7 +47,7 @@ type input struct {
 	// What follows is of this process.
 	position int64  // in the inbox
 	hold     uint64 // of who waits for the answer
-	parked   bool   // it comes from Parked
+	parked   bool   // it comes from Parked, or Results
 	request  any    // what a reply answers, nil if it has to be decoded
 }
 
@@ -132,7 +132,7 @@ func (d *decider) decide(h *head, in *input, now time.Time) decision {
 	}
 	t := &draft{decider: d, next: h.next(now), kind: string(in.Kind), now: now, sender: in.Meta}
 	t.told.Input = in
-	t.next.Work.Parked = nil
+	t.next.unpark(in)
 	t.next.see(in)
 	t.take(in)
 	if t.problem == nil {
@@ -183,11 +183,11 @@ func (d *decider) refuses(h *head, in *input) (bool, error) {
 		}
 		return true, ErrNotPending
 	}
-	return !d.answers(h, in), ErrNotPending
+	return !h.answers(in), ErrNotPending
 }
 
 // answers tells whether a reply says something that is not known.
-func (d *decider) answers(h *head, in *input) bool {
+func (h *head) answers(in *input) bool {
 	w := &h.Work
 	learned := in.Failure == nil && !in.Later || in.Failure != nil && in.Failure.Rejected
 	if id, undo := undoOf(in.Effect); undo {
@@ -213,6 +213,17 @@ func (h *head) timer(in *input) int {
 // remembered tells whether the input is known again by its message's id.
 func (in *input) remembered() bool {
 	return in.Message != "" && !in.parked
+}
+
+// unpark takes an input off those that the record has kept.
+func (h *head) unpark(in *input) {
+	switch w := &h.Work; {
+	case !in.parked:
+	case w.Parked != nil:
+		w.Parked = nil
+	default:
+		w.Results = w.Results[1:]
+	}
 }
 
 func (h *head) see(in *input) {
@@ -599,6 +610,7 @@ func (d *decider) stick(h *head, in *input, failed *draft) decision {
 	if r.Sequence == 1 {
 		r.Status, r.Started, r.Schema, w.Meta, w.Parent = Running, t.now, d.kind.schema, in.Meta, in.Parent
 	}
+	t.next.unpark(in)
 	t.next.see(in)
 	if in.Kind == replyInput || in.Kind == childInput { // how often it was tried stays known
 		copyAttempts(w.Pending, failed.next.Work.Pending)
@@ -642,9 +654,7 @@ func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
 	if t.told.Input = in; why != nil {
 		t.told.Reason = why.Error()
 	}
-	if in.parked {
-		t.next.Work.Parked = nil
-	}
+	t.next.unpark(in)
 	t.next.see(in)
 	t.next.seal(now)
 	return t.decision(why)

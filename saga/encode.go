@@ -188,6 +188,7 @@ func encodeWork(w *work) []byte {
 		j.name("parked")
 		j.input(w.Parked)
 	}
+	listField(&j, "results", w.Results, j.input)
 	j.stringField("was", string(w.Was))
 	j.stringField("wasReason", w.WasReason)
 	j.boolField("pivoted", w.Pivoted)

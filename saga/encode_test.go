@@ -89,6 +89,9 @@ func TestEncoding(t *testing.T) {
 		if rapid.Bool().Draw(t, "parked") {
 			w.Parked = inputs.Draw(t, "parked input")
 		}
+		for range rapid.IntRange(0, 2).Draw(t, "results") {
+			w.Results = append(w.Results, *inputs.Draw(t, "result"))
+		}
 		want, err := json.Marshal(&w)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(encodeWork(&w)))

@@ -36,6 +36,9 @@ type work struct {
 	Seen []string `json:"seen,omitempty"`
 	// Parked is the input at which the saga is stuck.
 	Parked *input `json:"parked,omitempty"`
+	// Results are those that operators have given, to be taken before anything else,
+	// one for an effect.
+	Results []input `json:"results,omitempty"`
 	// Was is the status before Stuck or Paused.
 	Was Status `json:"was,omitempty"`
 	// WasReason is the reason before Stuck.
@@ -118,8 +121,16 @@ func (h *head) next(now time.Time) *head {
 	n.Record.Updated = now
 	w := &n.Work
 	w.Pending, w.Undo, w.Given = slices.Clone(w.Pending), slices.Clone(w.Undo), slices.Clone(w.Given)
-	w.Timers, w.Seen = slices.Clone(w.Timers), slices.Clone(w.Seen)
+	w.Timers, w.Seen, w.Results = slices.Clone(w.Timers), slices.Clone(w.Seen), slices.Clone(w.Results)
 	return n
+}
+
+// kept is the input to be taken first, nil if there is none.
+func (w *work) kept() *input {
+	if w.Parked == nil && len(w.Results) > 0 {
+		return &w.Results[0]
+	}
+	return w.Parked
 }
 
 // seal ends what has come to its end, and sees to the fields by which a home
@@ -132,10 +143,10 @@ func (h *head) seal(now time.Time) {
 		if w.Parent == nil || w.Pivoted { // a parent may want it undone
 			w.Undo = nil
 		}
-		if len(w.Pending) == 0 {
+		if len(w.Pending) == 0 && w.kept() == nil {
 			r.Status = Completed
 		}
-	case r.Status == Compensating && len(w.Undo) == 0 && len(w.Pending) == 0:
+	case r.Status == Compensating && len(w.Undo) == 0 && len(w.Pending) == 0 && w.kept() == nil:
 		r.Status = Compensated
 	}
 	if r.Status.Ended() {
@@ -186,7 +197,7 @@ func (h *head) find(now time.Time) {
 	if !at {
 		return
 	}
-	r.Ready = r.Ready || w.Parked != nil
+	r.Ready = r.Ready || w.kept() != nil
 	for i := range w.Timers {
 		due(w.Timers[i].At)
 	}

@@ -327,8 +327,8 @@ func (t *turn) left() bool {
 // take finds the next input.
 func (t *turn) take() (*input, bool) {
 	w := &t.Head.Work
-	if w.Parked != nil && t.Head.works() && !t.Leaving {
-		in := *w.Parked
+	if kept := w.kept(); kept != nil && t.Head.works() && !t.Leaving {
+		in := *kept
 		in.parked = true
 		return &in, true
 	}
@@ -361,7 +361,7 @@ func (t *turn) take() (*input, bool) {
 
 func (t *turn) decide(in *input) {
 	switch {
-	case t.Leaving && in.Kind != replyInput:
+	case t.Leaving && (in.Kind != replyInput || t.Head.Work.kept() != nil):
 		t.answer(in, errMoved)
 		return
 	case !t.Head.takes() && in.Kind != startInput:
@@ -533,9 +533,10 @@ func (a attempt) undoes() bool {
 	return undo
 }
 
-// perform makes a call, unless it is being made.
+// perform makes a call, unless it is being made or has its result.
 func (t *turn) perform(c *call, id string) {
-	if slices.ContainsFunc(t.Running, func(a attempt) bool { return a.Effect == id }) {
+	if slices.ContainsFunc(t.Running, func(a attempt) bool { return a.Effect == id }) ||
+		slices.ContainsFunc(t.Head.Work.Results, func(in input) bool { return in.Effect == id }) {
 		return
 	}
 	a := attempt{id, c.Attempts + 1}

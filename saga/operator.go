@@ -172,7 +172,7 @@ func (o *Operator) Terminate(ctx context.Context, id ID, by By) (Intervention, e
 		if h.Record.Status.Ended() {
 			return refusedIn(h)
 		}
-		h.Record.Status, h.Record.Reason, h.Work.Parked = Terminated, by.Reason, nil
+		h.Record.Status, h.Record.Reason, h.Work.Parked, h.Work.Results = Terminated, by.Reason, nil, nil
 		return nil
 	})
 }
@@ -198,7 +198,11 @@ func (o *Operator) MarkUndone(ctx context.Context, id ID, effectID string, by By
 
 // Resolve gives a pending effect its result, in the place of its handler: a value
 // that becomes the JSON of the result, or else an error ([Rejected] if nothing
-// was done). The saga decides on it next.
+// was done). The saga decides on it next, before anything else. An effect that was
+// given up takes a value or a rejection, also when the saga has ended: it goes on
+// then, to take it. Of several results for one effect, those of other operators and
+// the handler's, the first counts: another is ErrRefused while that waits, and
+// ErrNotPending once it was taken.
 func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value any, failure error, by By) (Intervention, error) {
 	in := input{Kind: replyInput, Actor: by.Actor, Reason: by.Reason}
 	if failure != nil {
@@ -211,8 +215,9 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 		}
 		in.Value = data
 	}
-	result, err := o.intervene(ctx, "resolve", id, by, func(h *head) error {
-		if h.Record.Status == Terminated {
+	return o.intervene(ctx, "resolve", id, by, func(h *head) error {
+		r := &h.Record
+		if r.Status == Terminated {
 			return refusedIn(h)
 		}
 		only, err := relative(h, []string{effectID})
@@ -220,36 +225,29 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 			return err
 		}
 		in.Effect = only[0]
-		if h.Record.Status != Stuck {
-			return errPost
+		if slices.ContainsFunc(h.Work.Results, func(r input) bool { return r.Effect == in.Effect }) {
+			return fmt.Errorf("%w: a result for %q waits already", ErrRefused, effectID)
 		}
 		if h.Work.Parked != nil {
 			return fmt.Errorf("%w: it is stuck at another input, which is for Retry or Resume", ErrRefused)
 		}
-		h.Work.Parked = &in
-		h.goOn()
+		then := *h // as it goes on
+		if then.goOn(); !then.answers(&in) {
+			return fmt.Errorf("%w: %q does not take this result while the saga is %s", ErrRefused, effectID, r.Status)
+		}
+		switch r.Status {
+		case Stuck:
+			h.goOn()
+		case Completed:
+			r.Status = Running
+		case Compensated:
+			r.Status = Compensating
+		default:
+		}
+		h.Work.Results = append(h.Work.Results, in)
 		return nil
 	})
-	if !errors.Is(err, errPost) {
-		return result, err
-	}
-	result.Done = !by.DryRun
-	if by.DryRun {
-		return result, nil
-	}
-	in.Message = resolveID + in.Effect
-	body, err := json.Marshal(&in)
-	if err == nil {
-		err = o.store.Post(ctx, Message{To: result.Before.ID, ID: in.Message, Kind: ReplyMessage, Body: body, At: Recordable(o.now())})
-	}
-	if err != nil {
-		return Intervention{}, fmt.Errorf("resolve %q: %w", effectID, err)
-	}
-	return result, nil
 }
-
-// errPost is that an intervention is a message, not a commit.
-var errPost = errors.New("to be posted")
 
 // PauseType stops all sagas of a type: no decision is made and no effect begun
 // until ResumeType. Starts are refused with ErrPaused, signals are kept. Workers
@@ -308,11 +306,7 @@ func (o *Operator) intervene(ctx context.Context, what string, id ID, by By, cha
 		now := Recordable(o.now())
 		next := h.next(now)
 		done := Intervention{Before: snapshot(h)}
-		switch err := change(next); {
-		case errors.Is(err, errPost):
-			done.After = done.Before
-			return done, errPost
-		case err != nil:
+		if err := change(next); err != nil {
 			return fail(err)
 		}
 		next.seal(now)
