@@ -46,6 +46,7 @@ type input struct {
 
 	// What follows is of this process.
 	position int64  // in the inbox
+	early    bool   // it had come when the saga was loaded
 	hold     uint64 // of who waits for the answer
 	parked   bool   // it comes from Parked, or Results
 	request  any    // what a reply answers, nil if it has to be decoded

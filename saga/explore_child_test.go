@@ -136,7 +136,15 @@ func (w *familyWorld) record(id ID) *Record {
 func (w *familyWorld) load(q load) (found, error) {
 	w.Epoch = max(w.Epoch, q.Epoch)
 	r := w.record(q.ID)
-	return found{*r, r.Sequence > 0}, nil
+	var waiting []Message
+	if r.Status == Running || r.Status == Compensating {
+		for _, m := range w.Inbox {
+			if m.To == q.ID {
+				waiting = append(waiting, m)
+			}
+		}
+	}
+	return found{*r, r.Sequence > 0, waiting}, nil
 }
 
 func (w *familyWorld) commit(q commit) (Verdict, error) {

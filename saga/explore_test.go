@@ -176,7 +176,7 @@ func (c *exploredChild) has() bool { return c.Done && !c.Undone }
 // joins before it loads.
 func (w *exploredWorld) load(q load) (found, error) {
 	w.Epoch = max(w.Epoch, q.Epoch)
-	return found{w.Record, w.Found}, nil
+	return found{Record: w.Record, Found: w.Found}, nil
 }
 
 func (w *exploredWorld) commit(q commit) (Verdict, error) {

@@ -23,8 +23,15 @@ func (r *Runner) load(ctx context.Context, q load) (found, error) {
 	record, ok, err := r.store.Load(ctx, q.ID)
 	if err != nil {
 		r.config.Hooks.StoreFailed("Load", err)
+		return found{}, err
 	}
-	return found{record, ok}, err
+	var inbox []Message
+	if ok && (record.Status == Running || record.Status == Compensating) {
+		if inbox, err = r.store.Waiting(ctx, q.ID, 0, inboxPage); err != nil {
+			r.config.Hooks.StoreFailed("Waiting", err)
+		}
+	}
+	return found{record, ok, inbox}, err
 }
 
 func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {

@@ -131,14 +131,23 @@ func (x *run) deliver(ctx context.Context, m *Message) (done bool) {
 	if !ok {
 		return false
 	}
-	var in input
-	if err := json.Unmarshal(m.Body, &in); err != nil {
-		x.config.Hooks.Refused(m.To, m.ID, fmt.Errorf("decode the message: %w", err))
+	in, err := inputOf(m)
+	if err != nil {
+		x.config.Hooks.Refused(m.To, m.ID, err)
 		return true
 	}
-	in.position = m.Position
-	_ = x.machines.Send(ctx, m.To, deliver{Epoch: epoch, Input: in})
+	_ = x.machines.Send(ctx, m.To, deliver{Epoch: epoch, Input: *in})
 	return false
+}
+
+// inputOf is what a message brings.
+func inputOf(m *Message) (*input, error) {
+	var in input
+	if err := json.Unmarshal(m.Body, &in); err != nil {
+		return nil, fmt.Errorf("decode the message: %w", err)
+	}
+	in.position = m.Position
+	return &in, nil
 }
 
 // sweeps searches shards for work: those taken over at once, all of them now and

@@ -93,6 +93,7 @@ type (
 	loadedHead struct {
 		Record Record
 		Found  bool
+		Inbox  []Message
 		Err    error
 	}
 	committedHead struct {
@@ -168,6 +169,8 @@ type result struct {
 type found struct {
 	Record Record
 	Found  bool
+	// Inbox is what waits for the saga, if it takes messages.
+	Inbox []Message
 }
 
 func (load) Returns(found)       {}
@@ -423,7 +426,7 @@ func (t *turn) load() {
 }
 
 func onLoaded(r effect.Result[found]) event {
-	return loadedHead{Record: r.Value.Record, Found: r.Value.Found, Err: r.Err}
+	return loadedHead{r.Value.Record, r.Value.Found, r.Value.Inbox, r.Err}
 }
 
 func (t *turn) commit() {
@@ -483,7 +486,30 @@ func (t *turn) loaded(e loadedHead) {
 		}
 	}
 	t.Head, t.Phase = h, live
+	t.catchUp(e.Inbox)
 	t.begin()
+}
+
+// catchUp takes what waits for the saga before what has come to this process. It is
+// decided before anything is begun again: what was cancelled or resolved meanwhile
+// is not to be done once more.
+func (t *turn) catchUp(inbox []Message) {
+	var waiting []*input
+	for i := range inbox {
+		in, err := inputOf(&inbox[i])
+		if err != nil || inbox[i].Kind == WakeMessage {
+			continue // the inbox is read for these, and refuses what cannot be read
+		}
+		in.early = true
+		waiting = append(waiting, in)
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	t.Queue = slices.DeleteFunc(t.Queue, func(in *input) bool {
+		return slices.ContainsFunc(waiting, func(w *input) bool { return w.position == in.position })
+	})
+	t.Queue = append(waiting, t.Queue...)
 }
 
 func (t *turn) committed(e committedHead) {
@@ -512,7 +538,7 @@ func (t *turn) adopted() {
 // begin starts the calls that are to be made now.
 func (t *turn) begin() {
 	w := &t.Head.Work
-	if t.Leaving || !t.Head.works() || w.Parked != nil {
+	if t.Leaving || !t.Head.works() || w.Parked != nil || len(t.Queue) > 0 && t.Queue[0].early {
 		return
 	}
 	now := t.env.Now()
