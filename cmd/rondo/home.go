@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 
@@ -37,6 +39,9 @@ func openHome(ctx context.Context, db string) (saga.Store, func() error, error) 
 			}
 			return nil, nil, err
 		}
+		if err := hasSagas(ctx, path); err != nil { // Open would make the tables
+			return nil, nil, err
+		}
 		s, err := sqlite.Open(ctx, path, sqlite.Config{})
 		if err != nil {
 			return nil, nil, err
@@ -46,6 +51,25 @@ func openHome(ctx context.Context, db string) (saga.Store, func() error, error) 
 		return nil, nil, fmt.Errorf("%w: --db is missing, and DATABASE_URL is not set: want postgres://… or sqlite:FILE", errMisuse)
 	}
 	return nil, nil, fmt.Errorf("%w: --db is %q, want postgres://… or sqlite:FILE", errMisuse, redact(db))
+}
+
+// hasSagas looks whether a file is one in which sagas were run, and changes nothing.
+func hasSagas(ctx context.Context, path string) error {
+	location := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=ro"}
+	db, err := sql.Open("sqlite", location.String())
+	if err != nil {
+		return fmt.Errorf("look into %q: %w", path, err)
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	var found bool
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'rondo_sagas')`).Scan(&found)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look into %q: %w", path, err)
+	case !found:
+		return fmt.Errorf("no sagas were ever run in %q", path)
+	}
+	return nil
 }
 
 // redact leaves out what may be a password.

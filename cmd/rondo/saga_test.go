@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -466,6 +468,25 @@ func TestHomes(t *testing.T) {
 		require.Equal(t, failed, status)
 		require.Contains(t, errs, "there is no file")
 		require.NoFileExists(t, path)
+		// A file of somebody else's stays as it is.
+		foreign := filepath.Join(t.TempDir(), "foreign.db")
+		db, err := sql.Open("sqlite", foreign)
+		require.NoError(t, err)
+		_, err = db.ExecContext(t.Context(), `CREATE TABLE t (a)`)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		before, err := os.ReadFile(foreign)
+		require.NoError(t, err)
+		_, errs, status = rondo(t, "saga", "list", "--db", "sqlite:"+foreign)
+		require.Equal(t, failed, status)
+		require.Contains(t, errs, "no sagas were ever run in")
+		after, err := os.ReadFile(foreign)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+		require.NoError(t, os.WriteFile(foreign, []byte("this is a letter, and no database at all"), 0o600))
+		_, errs, status = rondo(t, "saga", "list", "--db", "sqlite:"+foreign)
+		require.Equal(t, failed, status)
+		require.Contains(t, errs, "file is not a database")
 		s, err := sqlite.Open(t.Context(), path, sqlite.Config{})
 		require.NoError(t, err)
 		require.NoError(t, s.Close())
