@@ -3,6 +3,7 @@ package gapsafe
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -86,17 +87,24 @@ func (s scene) asAll(ctx context.Context, do func(pgx.Tx) error) error {
 	})
 }
 
-// subscribed begins a subscription and returns the streams of its first events,
-// when there are that many.
+// subscribed begins a subscription and returns the streams of its next events,
+// when there are that many. It has delivered one already, so it looks while what
+// follows is going on and not when all of it is over.
 func (s scene) subscribed(t *testing.T, n int) <-chan []string {
 	t.Helper()
-	got := make(chan []string, 1)
+	s.append(t, "first")
+	delivered, got := make(chan string, 1), make(chan []string, 1)
 	go func() {
 		var streams []string
 		for e, err := range s.store.Subscribe(t.Context(), 0, eventstore.Filter{}) {
 			if err != nil {
+				delivered <- err.Error()
 				streams = append(streams, err.Error())
 				break
+			}
+			if e.Stream == "first" {
+				delivered <- e.Stream
+				continue
 			}
 			if streams = append(streams, e.Stream); len(streams) == n {
 				break
@@ -104,7 +112,20 @@ func (s scene) subscribed(t *testing.T, n int) <-chan []string {
 		}
 		got <- streams
 	}()
+	require.Equal(t, "first", <-delivered)
 	return got
+}
+
+// untilLooked waits until the subscriptions have looked at the log again, after
+// what was committed by now.
+func (s scene) untilLooked(t *testing.T) {
+	t.Helper()
+	var since time.Time
+	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&since))
+	for looked := false; !looked; {
+		require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND query_start > $1 AND query = 'COMMIT')`, since).Scan(&looked))
+	}
 }
 
 const naiveSQL = `SELECT position, stream FROM rondo.events WHERE position > $1 ORDER BY position`
@@ -124,9 +145,10 @@ func TestReadingWhatIsThere(t *testing.T) {
 	late := s.begin(t, "late") // draws the first position
 	s.append(t, "early")       // and this the second
 	look()
+	s.untilLooked(t)
 	commit(t, late)
 	look()
-	require.Equal(t, []string{"early"}, mutant.seen, "the mutant has missed the one that was late")
+	require.Equal(t, []string{"first", "early"}, mutant.seen, "the mutant has missed the one that was late")
 	require.Equal(t, []string{"late", "early"}, <-right)
 }
 
@@ -153,10 +175,14 @@ func TestLookingAndReadingInOneStatement(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
+			var right <-chan []string
+			if statements == nil {
+				right = s.subscribed(t, 2)
+			}
 			late := s.begin(t, "late")
 			s.append(t, "early")
-			if statements == nil {
-				right := s.subscribed(t, 2)
+			if right != nil {
+				s.untilLooked(t)
 				commit(t, late)
 				require.Equal(t, []string{"late", "early"}, <-right)
 				return
@@ -233,6 +259,7 @@ func TestLockingAfterThePositionIsDrawn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
+			right := s.subscribed(t, len(test.want))
 			slow, err := s.pool.Begin(t.Context())
 			require.NoError(t, err)
 			var drawn any
@@ -250,11 +277,12 @@ func TestLockingAfterThePositionIsDrawn(t *testing.T) {
 				do(drawSQL) // before the other, as in the mutant
 			}
 			s.append(t, "early")
-			right := s.subscribed(t, len(test.want))
 			if test.first == drawSQL {
 				// The store believes the locks, and there is none.
 				require.Equal(t, []string{"early"}, <-right)
 				do(test.second)
+			} else {
+				s.untilLooked(t)
 			}
 			_, err = slow.Exec(t.Context(), `SELECT set_config('rondo.tenant', '.', true)`)
 			require.NoError(t, err)
@@ -271,7 +299,7 @@ func TestLockingAfterThePositionIsDrawn(t *testing.T) {
 				require.NoError(t, err)
 				missed = append(missed, e.Stream)
 			}
-			require.Equal(t, []string{"late", "early"}, missed, "it is there, and whoever had read up to early has missed it")
+			require.Equal(t, []string{"first", "late", "early"}, missed, "it is there, and whoever had read up to early has missed it")
 		})
 	}
 }
