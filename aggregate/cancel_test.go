@@ -127,16 +127,31 @@ func TestCancelWhileAppending(t *testing.T) {
 	})
 }
 
-// A caller whose context ends after the append has a success.
+// A caller whose context ends when the append has just committed is told of a
+// success, or that it may have been done, and never that it was not. What was
+// committed stays.
 func TestCancelAfter(t *testing.T) {
 	t.Parallel()
-	log := newLog(t)
-	h := hallsOn(t, log, aggregate.Config[hall]{})
-	ctx, cancel := context.WithCancel(t.Context())
-	got, err := h.Execute(ctx, "a", build{3})
-	cancel()
-	require.NoError(t, err)
-	require.Equal(t, 3, got.State.Size)
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog(t)
+		h := hallsOn(t, log, aggregate.Config[hall]{})
+		ctx, cancel := context.WithCancel(t.Context())
+		log.on(nil, func(_ context.Context, err error) error {
+			require.NoError(t, err)
+			cancel()
+			synctest.Wait() // the caller has heard of it
+			return nil
+		})
+		_, err := h.Execute(ctx, "a", build{3}, aggregate.WithKey("k"))
+		require.ErrorIs(t, err, context.Canceled)
+		require.True(t, cut(t, err).MaybeDone)
+		log.on(nil, nil)
+		got, err := h.Execute(t.Context(), "a", build{3}, aggregate.WithKey("k"))
+		require.NoError(t, err)
+		require.True(t, got.Replayed)
+		require.Equal(t, 3, got.State.Size)
+		require.Len(t, log.stream(t, t.Context(), "hall-a"), 1)
+	})
 }
 
 // Callers who leave at any time are told what is true.
