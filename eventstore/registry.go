@@ -8,6 +8,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/seed57833328/rondo/internal/kept"
 )
 
 // Registry turns values of Go types into events and back. It knows the name and
@@ -83,7 +85,11 @@ func FormerName(name string) TypeOption {
 
 // NewRegistry makes a registry of types. The error names every name that is
 // empty, too long or taken, every Go type that comes twice or is an interface,
-// and every upcaster that is missing or leads nowhere.
+// every upcaster that is missing or leads nowhere, and everything that JSON would
+// leave out of an event or could not read again: fields that are not exported,
+// channels, functions, complex numbers, interfaces with methods. Types that have
+// MarshalJSON or MarshalText are trusted, and what is tagged json:"-" is taken as
+// not to be kept.
 func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{byName: map[string]*Type{}, byType: map[reflect.Type]*Type{}}
 	var problems []error
@@ -101,6 +107,10 @@ func NewRegistry(types ...Type) (*Registry, error) {
 		}
 		if t.goType.Kind() == reflect.Interface || t.goType.Kind() == reflect.Pointer {
 			fail("a %s cannot be registered, register what it stands for", t.goType.Kind())
+		} else {
+			for _, loss := range kept.Losses(t.goType.String(), t.goType, kept.TagMeant) {
+				fail("%s", loss)
+			}
 		}
 		if t.schema < 1 || t.schema > maxSchema {
 			fail("schema is %d, want 1 to %d", t.schema, maxSchema)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,38 @@ type Noted struct {
 
 func (e SeatsHeld) seats() []string { return e.Seats }
 func (e SeatsSold) seats() []string { return e.Seats }
+
+// unwritable is an event that says how it is written, and is not.
+type unwritable struct{}
+
+func (unwritable) MarshalJSON() ([]byte, error) { return nil, errors.New("not today") }
+
+// money has its own form; paid and its parts have not.
+type (
+	money struct{ cents int }
+	paid  struct {
+		Lines  []line
+		cents  int
+		Notify chan string
+		By     error
+		seen   bool `json:"-"`
+	}
+	line   struct{ price int }
+	booked struct {
+		At    time.Time
+		ID    uuid.UUID
+		Price money
+		Also  *booked
+		seen  bool `json:"-"`
+	}
+)
+
+func (m money) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(m.cents), 10), nil }
+
+func (m *money) UnmarshalText(text []byte) (err error) {
+	m.cents, err = strconv.Atoi(string(text))
+	return err
+}
 
 func types() []eventstore.Type {
 	return []eventstore.Type{
@@ -182,9 +215,9 @@ func TestRegistryDecodeErrors(t *testing.T) {
 		require.Empty(t, unknown.Stream)
 	}
 	require.EqualError(t, err, "event type eventstore_test.seatHeldV1 is not registered")
-	odd, err := eventstore.NewRegistry(eventstore.TypeOf[chan int]("odd", 1))
+	odd, err := eventstore.NewRegistry(eventstore.TypeOf[unwritable]("odd", 1))
 	require.NoError(t, err)
-	_, err = odd.Encode(make(chan int))
+	_, err = odd.Encode(unwritable{})
 	require.ErrorContains(t, err, `encode event "odd"`)
 }
 
@@ -203,8 +236,21 @@ func TestRegistryRedacted(t *testing.T) {
 	require.ErrorAs(t, err, new(*eventstore.UnknownTypeError))
 }
 
+func TestRegistryTakesWhatWritesItself(t *testing.T) {
+	t.Parallel()
+	r, err := eventstore.NewRegistry(eventstore.TypeOf[booked]("booked", 1))
+	require.NoError(t, err)
+	want := booked{At: time.Unix(1, 0).UTC(), ID: uuid.New(), Price: money{5}}
+	e, err := r.Encode(booked{At: want.At, ID: want.ID, Price: want.Price, seen: true})
+	require.NoError(t, err)
+	got, err := r.Decode(recorded(e))
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
 func TestRegistryRefuses(t *testing.T) {
 	t.Parallel()
+	_, _ = paid{}.cents, paid{Lines: []line{{price: 1}}}.seen
 	up := func(seatHeldV1) seatsHeldV2 { return seatsHeldV2{} }
 	for name, c := range map[string]struct {
 		types []eventstore.Type
@@ -252,6 +298,15 @@ func TestRegistryRefuses(t *testing.T) {
 			[]string{"upcaster from schema 1 is nil"},
 		},
 		"an empty type": {[]eventstore.Type{{}, eventstore.TypeOf[Noted]("noted", 1)}, []string{"types[0] is empty"}},
+		"what JSON does not keep": {
+			[]eventstore.Type{eventstore.TypeOf[paid]("paid", 1)},
+			[]string{
+				`event type "paid" (eventstore_test.paid): eventstore_test.paid.Lines[].price is not exported`,
+				"eventstore_test.paid.cents is not exported, so that it is not kept: export it, give the type MarshalJSON and UnmarshalJSON, or tag it `json:\"-\"` if it is not to be kept",
+				"eventstore_test.paid.Notify is a chan string, which JSON cannot keep",
+				"eventstore_test.paid.By is a error, which cannot be read again",
+			},
+		},
 		"several mistakes": {
 			[]eventstore.Type{eventstore.TypeOf[Noted]("", 2), eventstore.TypeOf[Noted]("noted", 1)},
 			[]string{"no upcaster from schema 1", `its name is ""`, "its Go type is registered"},

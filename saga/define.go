@@ -150,9 +150,12 @@ func (d *Definition[S, A]) inside() *kind { return d.kind }
 
 // Define makes the type of sagas of that name, which is part of their ids. State
 // and actions are JSON; a saga begins with the zero state. What is wrong with the
-// definition is told by [New].
+// definition is told by [New]: also what JSON would leave out of a state, an
+// action or a request, or could not read again, as a field that is not exported
+// and not tagged json:"-". Types with MarshalJSON or MarshalText are trusted.
 func Define[S, A any](name string, r reducer.Reducer[S, A], types Types) *Definition[S, A] {
 	k := newKind(name, reflect.TypeFor[A](), types)
+	k.keeps("state", reflect.TypeFor[S]())
 	if reducer.IsNil(r) {
 		k.fault(errors.New("reducer is nil"))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/internal/kept"
 	"github.com/seed57833328/rondo/internal/tree"
 	"github.com/seed57833328/rondo/reducer"
 )
@@ -83,6 +84,7 @@ func (k *kind) addAction(field string, t *ActionType) {
 	case !t.goType.AssignableTo(k.action):
 		k.fault(fmt.Errorf("%s: %s is no %s", field, t.goType, k.action))
 	}
+	k.keeps(field, t.goType)
 	k.actions[t.name], k.byAction[t.goType] = t, t
 }
 
@@ -121,7 +123,15 @@ func (k *kind) addRequest(field string, t *RequestType) {
 		k.children[t.child.name] = t
 		return
 	}
+	k.keeps(field, t.goType)
 	k.byRequest[t.goType] = t
+}
+
+// keeps faults what a record would lose of values of that type.
+func (k *kind) keeps(field string, t reflect.Type) {
+	for _, loss := range kept.Losses(t.String(), t, kept.TagMeant) {
+		k.fault(fmt.Errorf("%s: %s", field, loss))
+	}
 }
 
 // named is a value with the name of its type.

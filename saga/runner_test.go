@@ -476,8 +476,18 @@ func TestEffectContext(t *testing.T) {
 	})
 }
 
+// lossy and lossyCharge hold what JSON leaves out.
+type (
+	lossy       struct{ cents int }
+	lossyCharge struct {
+		Charge
+		cents int
+	}
+)
+
 func TestDefinitionsAreChecked(t *testing.T) {
 	t.Parallel()
+	_, _ = lossy{}.cents, lossyCharge{}.cents
 	good := []saga.ActionType{saga.Action[Reserve]("reserve")}
 	for name, row := range map[string]struct {
 		def  saga.Saga
@@ -495,6 +505,9 @@ func TestDefinitionsAreChecked(t *testing.T) {
 		"retry":           {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[Charge]("c", saga.Retry(saga.RetryPolicy{Factor: 0.5}))}}), "Factor"},
 		"no upcaster":     {saga.Define("a", Reserver{}, saga.Types{Schema: 2}), "none from 1"},
 		"negative schema": {saga.Define("a", Reserver{}, saga.Types{Schema: -1}), "Types.Schema"},
+		"lossy state":     {saga.Define[lossy, Action]("a", nil, saga.Types{}), "state: saga_test.lossy.cents is not exported"},
+		"lossy action":    {saga.Define("a", Reserver{}, saga.Types{Actions: []saga.ActionType{saga.Action[lossy]("n")}}), "Types.Actions[0]: saga_test.lossy.cents is not exported"},
+		"lossy request":   {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[lossyCharge]("c")}}), "Types.Requests[0]: saga_test.lossyCharge.cents is not exported"},
 		"nil error":       {saga.Define("a", Reserver{}, saga.Types{Errors: []saga.ErrorType{saga.Error("e", nil)}}), "Types.Errors[0]"},
 		"nil":             {nil, "is nil"},
 	} {

@@ -306,7 +306,7 @@ func TestStateSurvivesItsJSON(t *testing.T) {
 		test func(t *fakeT)
 		want []string
 	}{
-		{keeps[inner](nil), []string{"the state does not survive its JSON: inner.hidden is not exported"}},
+		{keeps[inner](nil), []string{"the definition is not sound", "state: sagatest_test.inner.hidden is not exported"}},
 		{keeps[struct{ Lines map[string][]inner }](nil), []string{".Lines[][].hidden is not exported"}},
 		{keeps(func(s *struct {
 			N int `json:"-"`

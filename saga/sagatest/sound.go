@@ -2,14 +2,13 @@ package sagatest
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
+	"github.com/seed57833328/rondo/internal/kept"
 	"github.com/seed57833328/rondo/internal/rehearsal"
 	"github.com/seed57833328/rondo/saga"
 )
@@ -89,8 +88,8 @@ func (s *Saga[S, A]) sound() {
 
 // unkept names what JSON leaves out of a state, an action or a request.
 func unkept[S any](actions, requests map[string]reflect.Type) string {
-	if path := lost("", reflect.TypeFor[S](), map[reflect.Type]bool{}); path != "" {
-		return fmt.Sprintf("the state does not survive its JSON: %s%s", typeName(reflect.TypeFor[S]()), path)
+	if losses := lost(reflect.TypeFor[S]()); losses != nil {
+		return "the state does not survive its JSON: " + losses[0]
 	}
 	for _, group := range []struct {
 		what  string
@@ -98,59 +97,15 @@ func unkept[S any](actions, requests map[string]reflect.Type) string {
 	}{{"action", actions}, {"request", requests}} {
 		for _, name := range slices.Sorted(maps.Keys(group.types)) {
 			t := group.types[name]
-			if path := lost("", t, map[reflect.Type]bool{}); path != "" {
-				return fmt.Sprintf("%s %q does not survive its JSON: %s%s", group.what, name, typeName(t), path)
+			if losses := lost(t); losses != nil {
+				return fmt.Sprintf("%s %q does not survive its JSON: %s", group.what, name, losses[0])
 			}
 		}
 	}
 	return ""
 }
 
-// lost is the path to what JSON leaves out of values of a type, "" if nothing.
-// Types that write themselves know what they do.
-func lost(path string, t reflect.Type, seen map[reflect.Type]bool) string {
-	if seen[t] || writesItself(t) {
-		return ""
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Pointer:
-		return lost(path, t.Elem(), seen)
-	case reflect.Slice, reflect.Array, reflect.Map:
-		return lost(path+"[]", t.Elem(), seen)
-	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
-		return fmt.Sprintf("%s is a %s, which JSON cannot keep", path, t)
-	case reflect.Interface:
-		if t.NumMethod() > 0 {
-			return fmt.Sprintf("%s is a %s, which cannot be read again: JSON does not say what is in it", path, t)
-		}
-	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			at := path + "." + f.Name
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			switch {
-			case f.Name == "_" || f.Type.Size() == 0:
-			case name == "-" && f.Tag.Get("json") == "-":
-				return at + ` is tagged json:"-", so that it is not kept`
-			case !f.IsExported() && !(f.Anonymous && f.Type.Kind() == reflect.Struct):
-				return at + " is not exported, so that it is not kept"
-			default:
-				if bad := lost(at, f.Type, seen); bad != "" {
-					return bad
-				}
-			}
-		}
-	default:
-	}
-	return ""
-}
-
-func writesItself(t reflect.Type) bool {
-	for _, how := range [...]reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()} {
-		if t.Implements(how) || reflect.PointerTo(t).Implements(how) {
-			return true
-		}
-	}
-	return false
-}
+// lost is what of values of a type a decision after a restart would not find. A
+// definition takes the tag json:"-" for what is meant; here it is a loss, as
+// decisions go by the whole value.
+func lost(t reflect.Type) []string { return kept.Losses(typeName(t), t, kept.TagLost) }
