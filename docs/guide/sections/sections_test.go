@@ -197,7 +197,11 @@ func serve(sections *aggregate.Host[Section, Command, Event]) http.Handler {
 			httpreply.Error(w, r, &eventstore.InputError{Field: "body", Value: err.Error(), Want: "a reservation"})
 			return
 		}
-		got, err := sections.Execute(r.Context(), r.PathValue("id"), reserve, aggregate.WithKey(r.Header.Get("Idempotency-Key")))
+		var options []aggregate.Option
+		if key := r.Header.Get("Idempotency-Key"); key != "" {
+			options = append(options, aggregate.WithKey(key))
+		}
+		got, err := sections.Execute(r.Context(), r.PathValue("id"), reserve, options...)
 		if err != nil {
 			httpreply.Error(w, r, err)
 			return
@@ -214,7 +218,9 @@ func TestServe(t *testing.T) {
 	require.NoError(t, err)
 	post := func(body, key string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/sections/A/reservations", strings.NewReader(body))
-		r.Header.Set("Idempotency-Key", key)
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
 		w := httptest.NewRecorder()
 		serve(sections).ServeHTTP(w, r)
 		return w
@@ -223,6 +229,9 @@ func TestServe(t *testing.T) {
 	require.Equal(t, http.StatusCreated, w.Code)
 	require.JSONEq(t, `{"free":1,"orders":{"ann":2}}`, w.Body.String())
 	require.Equal(t, "2", w.Header().Get(httpreply.HeaderVersion))
+
+	w = post(`{"order":"eve","seats":9}`, "")
+	require.Equal(t, http.StatusUnprocessableEntity, w.Code, "a key is not asked for")
 
 	w = post(`{"order":"bob","seats":2}`, "request-2")
 	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
