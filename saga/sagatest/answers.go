@@ -25,9 +25,10 @@ func Reply[Q effect.Request[R], R, S, A any](s *Saga[S, A], q Q, value R) {
 }
 
 // ChildCompleted has a child saga complete with a state. The others of its ends are
-// said as of other effects: that it was compensated by [Saga.Reject], that it was
-// terminated by [Saga.Fail], and when it is cancelled that it is undone by
-// [Saga.Undone], or that there is no way back by Reject.
+// said as of other effects: that it was compensated by [Saga.Reject], whose error is
+// then the child's reason, that it was terminated by [Saga.Fail], and when it is
+// cancelled that it is undone by [Saga.Undone], or that there is no way back by
+// Reject.
 //
 //	s.ChildCompleted(Stays.Child(BookStay{Nights: 2}), Stay{Nights: 2, Room: 12})
 func (s *Saga[S, A]) ChildCompleted(child saga.Child, state any) {
@@ -54,7 +55,8 @@ func (s *Saga[S, A]) Undone(q any) {
 }
 
 // Reject has an effect refused for good: its handler returns saga.Rejected(err).
-// Nothing was done, so that what undoes it is dropped.
+// Nothing was done, so that what undoes it is dropped. Of a child saga it is that it
+// was compensated: err is the child's reason.
 func (s *Saga[S, A]) Reject(q any, err error) {
 	s.t.Helper()
 	s.enter(fmt.Sprintf("Reject %s, %v", show(q), err))
