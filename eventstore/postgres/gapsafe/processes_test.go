@@ -39,6 +39,7 @@ func TestManyProcesses(t *testing.T) {
 	}
 	stopKilling := killSessions(t, db)
 	acknowledged := make([][]int64, writers)
+	rolledBack, outliers := make([]int, writers), make([]int, writers)
 	var all sync.WaitGroup
 	for i := range writers {
 		cmd := process(t, task{
@@ -49,6 +50,14 @@ func TestManyProcesses(t *testing.T) {
 		all.Go(func() {
 			lines := bufio.NewScanner(output)
 			for lines.Scan() {
+				switch lines.Text() {
+				case rolledBackLine:
+					rolledBack[i]++
+					continue
+				case outlierLine:
+					outliers[i]++
+					continue
+				}
 				var p int64
 				_, err := fmt.Sscan(lines.Text(), &p)
 				assertNil(t, err, lines.Text())
@@ -60,7 +69,10 @@ func TestManyProcesses(t *testing.T) {
 	// Another reader comes when half of it is written, and catches up.
 	readers = append(readers, startReader(t, db.URL, "subscribe"))
 	all.Wait()
-	stopKilling()
+	killed := stopKilling()
+	require.Positive(t, killed, "sessions that were killed")
+	require.Positive(t, sum(rolledBack), "transactions that were rolled back")
+	require.Positive(t, sum(outliers), "transactions that were open for long")
 
 	committed := committedEvents(t, db)
 	require.GreaterOrEqual(t, len(committed), events)
@@ -85,9 +97,17 @@ func TestManyProcesses(t *testing.T) {
 	}
 	// The delays are long enough: who reads naively has missed something.
 	require.Positive(t, missed, "the naive reader has missed nothing, so this test shows nothing")
-	t.Logf("%d events by %d processes, positions up to %d; a naive reader misses %d", len(committed), writers, last, missed)
+	t.Logf("%d events by %d processes, positions up to %d; %d sessions killed, %d transactions rolled back, %d slow; a naive reader misses %d",
+		len(committed), writers, last, killed, sum(rolledBack), sum(outliers), missed)
 
 	t.Run("dump and restore", func(t *testing.T) { dumpAndRestore(t, server, db, committed) })
+}
+
+func sum(all []int) (total int) {
+	for _, n := range all {
+		total += n
+	}
+	return total
 }
 
 func migrate(t testing.TB, db *postgrestest.Database) {
@@ -151,20 +171,28 @@ func holdForeignTransactions(t *testing.T, here, elsewhere *postgrestest.Databas
 	}
 }
 
-// killSessions ends a writer's session now and then.
-func killSessions(t *testing.T, db *postgrestest.Database) (stop func()) {
+// killSessions ends a writer's session now and then. Its stop tells how many.
+func killSessions(t *testing.T, db *postgrestest.Database) (stop func() (killed int64)) {
 	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.AdminURL)
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var killer sync.WaitGroup
+	var killed int64
 	killer.Go(func() {
 		for pause(ctx, 150*time.Millisecond) {
-			db.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-				WHERE application_name = 'gapsafe-writer' AND datname = $1 ORDER BY random() LIMIT 1`, db.Name)
+			done, err := conn.Exec(t.Context(), `SELECT FROM (SELECT pid FROM pg_stat_activity
+				WHERE application_name = 'gapsafe-writer' AND datname = $1 ORDER BY random() LIMIT 1) AS one
+				WHERE pg_terminate_backend(pid)`, db.Name)
+			assertNil(t, err, "kill a session")
+			killed += done.RowsAffected()
 		}
 	})
-	return func() {
+	return func() int64 {
 		cancel()
 		killer.Wait()
+		assertNil(t, conn.Close(t.Context()), "the connection that kills")
+		return killed
 	}
 }
 

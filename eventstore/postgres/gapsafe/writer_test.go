@@ -20,6 +20,13 @@ import (
 // once, to be done in minutes.
 const manyEvents = 100_000
 
+// The lines of a writer that are not positions: a transaction was rolled back on
+// purpose, and one was open for long.
+const (
+	rolledBackLine = "rolled back"
+	outlierLine    = "outlier"
+)
+
 // errRollback ends a transaction that is to be undone.
 var errRollback = errors.New("rolled back on purpose")
 
@@ -30,6 +37,7 @@ type writer struct {
 	pool  *pgxpool.Pool
 	store *postgres.Store
 	left  atomic.Int64
+	slow  atomic.Bool // a transaction is open for long and then rolled back, or was
 
 	mu  sync.Mutex
 	out *bufio.Writer
@@ -122,6 +130,15 @@ func (w *writer) step(ctx context.Context, r *rand.Rand) error {
 func (w *writer) transaction(ctx context.Context, r *rand.Rand, writes []eventstore.Write) (done []eventstore.Appended, err error) {
 	early, undone := r.IntN(2) == 0, r.IntN(10) == 0
 	before, after := w.pause(r), w.pause(r)
+	// One is sure to be slow and undone, unless its session is killed: then another.
+	if w.slow.CompareAndSwap(false, true) {
+		undone, after = true, outlier
+		defer func() {
+			if !errors.Is(err, errRollback) {
+				w.slow.Store(false)
+			}
+		}()
+	}
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		if early {
 			if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id()`); err != nil {
@@ -137,17 +154,35 @@ func (w *writer) transaction(ctx context.Context, r *rand.Rand, writes []eventst
 		if _, err := tx.Exec(ctx, `SELECT pg_sleep($1)`, after); err != nil {
 			return err
 		}
+		if after == outlier {
+			if err := w.tell(outlierLine); err != nil {
+				return err
+			}
+		}
 		if undone {
 			return errRollback
 		}
 		return nil
 	})
+	if errors.Is(err, errRollback) {
+		err = errors.Join(err, w.tell(rolledBackLine))
+	}
 	return done, err
 }
 
+func (w *writer) tell(line string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := fmt.Fprintln(w.out, line)
+	return err
+}
+
+// outlier is how many seconds a transaction is open now and then.
+const outlier = 0.9
+
 func (w *writer) pause(r *rand.Rand) float64 {
 	if r.IntN(w.OutlierEvery) == 0 {
-		return 0.9
+		return outlier
 	}
 	return w.Sleep * r.Float64()
 }
