@@ -18,6 +18,7 @@ import (
 // knows it.
 func TestConnectionLostDuringCommit(t *testing.T) {
 	t.Parallel()
+	server := postgrestest.Start(t, postgrestest.Config{})
 	for name, c := range map[string]struct {
 		fault    fault
 		happened bool
@@ -28,7 +29,7 @@ func TestConnectionLostDuringCommit(t *testing.T) {
 		for how, together := range map[string]bool{"by itself": false, "together": true} {
 			t.Run(name+", "+how, func(t *testing.T) {
 				t.Parallel()
-				db := postgrestest.New(t)
+				db := server.NewDatabase(t)
 				open(t, db, postgres.Config{})
 				proxy, url := newProxy(t, db)
 				s, err := postgres.Open(t.Context(), url, postgres.Config{})
@@ -65,10 +66,11 @@ func TestConnectionLostDuringCommit(t *testing.T) {
 
 func TestContextEndsDuringCommit(t *testing.T) {
 	t.Parallel()
+	server := postgrestest.Start(t, postgrestest.Config{})
 	for how, together := range map[string]bool{"by itself": false, "together": true} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			db := postgrestest.New(t)
+			db := server.NewDatabase(t)
 			open(t, db, postgres.Config{})
 			proxy, url := newProxy(t, db)
 			s, err := postgres.Open(t.Context(), url, postgres.Config{})
