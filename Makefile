@@ -66,6 +66,12 @@ benchstat: ## Compare two saved benchmark outputs (OLD=old.txt NEW=new.txt)
 flake: ## Run the tests that depend on order and time 50 times under the race detector
 	$(GO) test -race -count=50 -timeout 60m $(TIMING)
 
+.PHONY: long
+long: ## Run what is short in other runs at its full length (an hour or more)
+	RONDO_LONG=1 RONDO_SAGA_ROUNDS=200 $(GO) test -timeout 120m ./saga/...
+	RONDO_GAPSAFE_EVENTS=1000000 $(GO) test -timeout 120m -run ManyProcesses ./eventstore/postgres/gapsafe
+	RONDO_LONG=1 RONDO_KILL_ROUNDS=200 $(GO) test -timeout 120m -run 'Killed|EveryWrite' ./examples/ticketing/...
+
 .PHONY: seeds
 seeds: ## Audit the ticketing example over many seeds (SEEDS=1000)
 	$(GO) run ./examples/ticketing --seeds $(SEEDS)
