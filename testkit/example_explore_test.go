@@ -77,6 +77,7 @@ func ExampleExplore() {
 	// As a test, with the model and the options of this one:
 	//
 	// func fake_again(t *testing.T) {
+	// 	// model and options are those of the exploration: put them in.
 	// 	testkit.Retrace(t, model, []string{
 	// 		`send button{}`,
 	// 		`move{Open: true} is done, its answer lost`,

@@ -270,7 +270,7 @@ func plural(n int, what string) string {
 // test is the Go code of a test that takes the steps again.
 func (f *Failure) test(name string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "func %s_again(t *testing.T) {\n\ttestkit.Retrace(t, model, []string{\n", identifier(name))
+	fmt.Fprintf(&b, "func %s_again(t *testing.T) {\n\t// model and options are those of the exploration: put them in.\n\ttestkit.Retrace(t, model, []string{\n", identifier(name))
 	for _, step := range f.Steps {
 		quoted := "`" + step + "`"
 		if strings.Contains(step, "`") {
