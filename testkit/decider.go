@@ -51,10 +51,16 @@ func Given[S, C, E any](t T, d Decider[S, C, E], events ...any) *Scenario[S, C, 
 		if one, is := e.(E); is {
 			many, ok = []E{one}, true
 		}
-		if !ok {
+		switch {
+		case e == nil:
+			s.fatal(fmt.Sprintf("event %d given is nil; want a %s", i+1, reflect.TypeFor[E]()), "")
+		case !ok:
 			s.fatal(fmt.Sprintf("event %d given is %s, a %T; want a %s", i+1, show(e), e, reflect.TypeFor[E]()), "")
 		}
 		for _, e := range many {
+			if t := reflect.TypeOf(e); t != nil && t.Kind() == reflect.Pointer && reflect.TypeFor[E]().Kind() == reflect.Interface && t.Elem().Implements(reflect.TypeFor[E]()) {
+				s.fatal(fmt.Sprintf("event %d given is a %s; want the value, a %s: events are registered and read as values", i+1, t, t.Elem()), "")
+			}
 			s.told = append(s.told, "Given "+show(e))
 			s.evolve(e)
 		}

@@ -244,6 +244,18 @@ func TestGivenWhenThenReports(t *testing.T) {
 			func(t *fakeT) { testkit.Given(t, stages{}, Built{Size: 3}, Build{3}) },
 			[]string{"event 2 given is Build{Size: 3}, a testkit_test.Build; want a testkit_test.StageEvent"},
 		},
+		"a pointer given": {
+			func(t *fakeT) { testkit.Given(t, stages{}, Built{Size: 3}, &Built{Size: 4}) },
+			[]string{"event 2 given is a *testkit_test.Built; want the value, a testkit_test.Built: events are registered"},
+		},
+		"a pointer among several": {
+			func(t *fakeT) { testkit.Given(t, stages{}, []StageEvent{&Built{Size: 4}}) },
+			[]string{"event 1 given is a *testkit_test.Built"},
+		},
+		"nothing given": {
+			func(t *fakeT) { testkit.Given(t, stages{}, nil) },
+			[]string{"event 1 given is nil; want a testkit_test.StageEvent"},
+		},
 		"a state that cannot be copied": {
 			func(t *fakeT) { testkit.Given(t, unclonable{}) },
 			[]string{"chan int"},
