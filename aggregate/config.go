@@ -51,9 +51,9 @@ type Config[S any] struct {
 	Load func(ctx context.Context, id string) (S, eventstore.Version, error)
 	// Snapshots keeps snapshots of states, so that not all events need to be read;
 	// the homes of package eventstore do. They are JSON: a state that loses
-	// something by it is not kept, and is found among Health's dead letters. One
-	// that cannot be read is thrown away. With Load none are made. The default is
-	// that there are none.
+	// something by it is not kept, and Hooks.DeadLettered is told why; Health
+	// counts them. One that cannot be read is thrown away. With Load none are made.
+	// The default is that there are none.
 	Snapshots eventstore.Snapshots
 	// SnapshotPolicy says when one is saved. The default is after 100 events.
 	SnapshotPolicy eventstore.SnapshotPolicy
