@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -114,7 +115,7 @@ func odd(what string) effect.Effect[countAction] {
 	case "cancel nothing":
 		return cfx.Cancel("")
 	case "unencodable":
-		return cfx.Do(unencodable{func() {}})
+		return cfx.Do(unencodable{})
 	}
 	return cfx.None()
 }
@@ -123,7 +124,9 @@ type unregistered struct{ Sold }
 
 func (unregistered) count() {}
 
-type unencodable struct{ F func() }
+type unencodable struct{}
+
+func (unencodable) MarshalJSON() ([]byte, error) { return nil, errors.New("there are no words for it") }
 
 func (unencodable) Returns(int) {}
 

@@ -414,7 +414,7 @@ func TestForeignEffectsAreNamed(t *testing.T) {
 			"foreign request": "request saga_test.HoldSeats", "unregistered": "request saga_test.Charge is not one of Types.Requests",
 			"bad undo": "request saga_test.Charge is not one of Types.Requests", "bad key": "key is 7 (int)", "late for one": "is said where its type is registered",
 			"bad timer": "want at least 0", "bad action": "action saga_test.unregistered is not one of", "endless": "sends more than 1000 actions",
-			"cancel nothing": "want a string that is not empty", "unencodable": "unsupported",
+			"cancel nothing": "want a string that is not empty", "unencodable": "there are no words for it",
 		} {
 			id := counter.ID(strings.ReplaceAll(name, " ", "-"))
 			_, err := o.runner.Start(t.Context(), id, foreign{name})
