@@ -57,33 +57,66 @@ func CheckChanges(changes []Change) error {
 	}
 	for i := range changes {
 		c := &changes[i]
-		field := func(name string) string { return fmt.Sprintf("changes[%d].%s", i, name) }
-		if err := CheckID("Record.ID", c.Record.ID); err != nil {
-			return CheckID(field("Record.ID"), c.Record.ID) // only now the field is named
+		if err := checkChange(i, c); err != nil {
+			return err
 		}
-		switch {
-		case seen[c.Record.ID]:
-			return inputError(field("Record.ID"), quote(c.Record.ID.String()), "one that no other change of the commit has")
-		case c.Record.Sequence < 1:
-			return inputError(field("Record.Sequence"), strconv.FormatInt(c.Record.Sequence, 10), "at least 1")
-		case c.Record.Commit == uuid.Nil:
-			return inputError(field("Record.Commit"), "zero", "an id of its own")
-		case !known(c.Record.Status):
-			return inputError(field("Record.Status"), quote(string(c.Record.Status)), "one of %v", Statuses())
-		case c.Epoch < 0:
-			return inputError(field("Epoch"), strconv.FormatInt(c.Epoch, 10), "at least 0")
-		case c.Entry.Sequence != c.Record.Sequence:
-			return inputError(field("Entry.Sequence"), strconv.FormatInt(c.Entry.Sequence, 10), "that of the record, %d", c.Record.Sequence)
-		case c.Entry.Kind == "":
-			return inputError(field("Entry.Kind"), `""`, "what was decided on")
+		if seen[c.Record.ID] {
+			return inputError(fmt.Sprintf("changes[%d].Record.ID", i), quote(c.Record.ID.String()), "one that no other change of the commit has")
 		}
 		if seen != nil {
 			seen[c.Record.ID] = true
 		}
-		for j := range c.Posts {
-			if err := checkMessage(field(fmt.Sprintf("Posts[%d]", j)), &c.Posts[j]); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// CheckChain checks what is to be committed as decisions that follow one another.
+// Homes that are [Transactional] call it.
+func CheckChain(changes []Change) error {
+	if len(changes) == 0 {
+		return inputError("changes", "none", "at least one")
+	}
+	first := &changes[0]
+	for i := range changes {
+		c := &changes[i]
+		if err := checkChange(i, c); err != nil {
+			return err
+		}
+		field := func(name string) string { return fmt.Sprintf("changes[%d].%s", i, name) }
+		switch want := first.Record.Sequence + int64(i); {
+		case c.Record.ID != first.Record.ID:
+			return inputError(field("Record.ID"), quote(c.Record.ID.String()), "that of the first, %q", first.Record.ID)
+		case c.Record.Sequence != want:
+			return inputError(field("Record.Sequence"), strconv.FormatInt(c.Record.Sequence, 10), "%d, which follows", want)
+		case c.Epoch != first.Epoch:
+			return inputError(field("Epoch"), strconv.FormatInt(c.Epoch, 10), "that of the first, %d", first.Epoch)
+		}
+	}
+	return nil
+}
+
+func checkChange(i int, c *Change) error {
+	field := func(name string) string { return fmt.Sprintf("changes[%d].%s", i, name) }
+	if err := CheckID("Record.ID", c.Record.ID); err != nil {
+		return CheckID(field("Record.ID"), c.Record.ID) // only now the field is named
+	}
+	switch {
+	case c.Record.Sequence < 1:
+		return inputError(field("Record.Sequence"), strconv.FormatInt(c.Record.Sequence, 10), "at least 1")
+	case c.Record.Commit == uuid.Nil:
+		return inputError(field("Record.Commit"), "zero", "an id of its own")
+	case !known(c.Record.Status):
+		return inputError(field("Record.Status"), quote(string(c.Record.Status)), "one of %v", Statuses())
+	case c.Epoch < 0:
+		return inputError(field("Epoch"), strconv.FormatInt(c.Epoch, 10), "at least 0")
+	case c.Entry.Sequence != c.Record.Sequence:
+		return inputError(field("Entry.Sequence"), strconv.FormatInt(c.Entry.Sequence, 10), "that of the record, %d", c.Record.Sequence)
+	case c.Entry.Kind == "":
+		return inputError(field("Entry.Kind"), `""`, "what was decided on")
+	}
+	for j := range c.Posts {
+		if err := checkMessage(field(fmt.Sprintf("Posts[%d]", j)), &c.Posts[j]); err != nil {
+			return err
 		}
 	}
 	return nil

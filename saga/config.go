@@ -57,6 +57,11 @@ type Config struct {
 	// purge those that have ended before, whatever their types. Who starts a saga
 	// with such a key then starts a new one. The default (0) is for ever.
 	Keep time.Duration
+	// MaxChain is how many effects are done at most in the transaction that commits a
+	// decision, one after another, with the decisions on their results: see
+	// [Transactional]. 0 is 8, negative is none: every decision and every effect is
+	// committed by itself.
+	MaxChain int
 	// MaxRecover is how many effects may be at work while sagas are taken over;
 	// above it, taking over waits. The default is 1000.
 	MaxRecover int
@@ -169,6 +174,7 @@ func (c Config) withDefaults() Config {
 		{&c.StuckAfter, defaultStuckAfter},
 		{&c.MaxBatch, 128},
 		{&c.Commits, 1},
+		{&c.MaxChain, 8},
 		{&c.MaxRecover, 1000},
 	}
 	for _, n := range numbers {

@@ -73,6 +73,13 @@ type decision struct {
 	answer error
 }
 
+// change is what is to be committed of it, but for what tells the commit from others.
+func (d *decision) change(epoch int64) *Change {
+	c := &Change{Record: d.next.Record, Epoch: epoch, Entry: d.entry, Posts: d.next.posts}
+	d.next.posts = nil
+	return c
+}
+
 // stuckKind is the kind of the entry of a decision that could not be made.
 const stuckKind = "stuck"
 
@@ -105,6 +112,10 @@ type decider struct {
 	kind       *kind
 	maxSize    int
 	stuckAfter int
+	// maxChain is how many effects are done in the transaction of a decision at most,
+	// within the requests that can be.
+	maxChain int
+	within   map[string]bool
 }
 
 // draft is a decision in the making.

@@ -43,7 +43,14 @@ func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {
 	if v != Committed {
 		return v, nil
 	}
-	record, kind := &q.Change.Record, q.Change.Entry.Kind
+	r.decided(q.Change)
+	r.settled(&q.Change.Record, len(q.Change.Posts) > 0)
+	return v, nil
+}
+
+// decided tells of a decision that was committed.
+func (r *Runner) decided(c *Change) {
+	record, kind := &c.Record, c.Entry.Kind
 	r.config.Hooks.Decided(record.ID, kind, record.Status, record.Sequence)
 	if kind == stuckKind {
 		trace := ""
@@ -52,16 +59,19 @@ func (r *Runner) commit(ctx context.Context, q commit) (Verdict, error) {
 		}
 		r.config.Hooks.Stuck(record.ID, record.Reason, trace)
 	}
+}
+
+// settled sees to what waits for a commit that has made a head, and may have posted.
+func (r *Runner) settled(record *Record, posts bool) {
 	if record.Status.Ended() {
 		r.waiters.ended(record)
 	}
 	if !record.Due.IsZero() {
 		r.dueAt(record.Due)
 	}
-	if len(q.Change.Posts) > 0 {
+	if posts {
 		r.posted()
 	}
-	return v, nil
 }
 
 func (r *Runner) discard(ctx context.Context, q discard) (struct{}, error) {
@@ -81,31 +91,39 @@ func (r *Runner) refuse(_ context.Context, q refuse) (struct{}, error) {
 
 // perform has a user's handler do a request.
 func (r *Runner) perform(ctx context.Context, q perform) (result, error) {
+	got, tell := r.attempt(ctx, &q)
+	tell()
+	return got, nil
+}
+
+// attempt is perform, but for telling the hook.
+func (r *Runner) attempt(ctx context.Context, q *perform) (got result, tell func()) {
 	k := r.kinds[q.ID.Type]
 	t := k.requests[q.Request]
 	if t == nil {
-		return result{Failure: k.failure(fmt.Errorf("%w: request %q is not one of Types.Requests of saga %q", effect.ErrNoHandler, q.Request, k.name))}, nil
+		return result{Failure: k.failure(fmt.Errorf("%w: request %q is not one of Types.Requests of saga %q", effect.ErrNoHandler, q.Request, k.name))}, func() {}
 	}
 	r.busy.Add(1)
 	defer r.busy.Add(-1)
 	if q.ID.Tenant != "" {
 		ctx = eventstore.WithTenant(ctx, q.ID.Tenant)
 	}
-	h := &handlerContext{parent: ctx, perform: &q, kind: k, id: effectID(q.ID, q.Attempt.Effect)}
+	h := &handlerContext{parent: ctx, perform: q, kind: k, id: effectID(q.ID, q.Attempt.Effect)}
 	h.begin(r)
 	began := r.runtime.Now()
 	request, value, err := t.perform(h, r.handlers[t.goType], q.Data)
 	if h.end() && err != nil && !IsRejected(err) {
 		err = fmt.Errorf("%w: %w", effect.ErrTimeout, err)
 	}
-	r.config.Hooks.Attempted(h.id, q.Request, q.Attempt.N, r.runtime.Now().Sub(began), err)
+	took := r.runtime.Now().Sub(began)
+	tell = func() { r.config.Hooks.Attempted(h.id, q.Request, q.Attempt.N, took, err) }
 	switch {
 	case errors.Is(err, Later):
-		return result{Later: true}, nil
+		return result{Later: true}, tell
 	case err != nil:
-		return result{Failure: k.failure(err), request: request}, nil
+		return result{Failure: k.failure(err), request: request}, tell
 	}
-	return result{Value: value, request: request}, nil
+	return result{Value: value, request: request}, tell
 }
 
 // handlerContext is the context of an attempt. It tells a handler whose effect it

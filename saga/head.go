@@ -3,6 +3,7 @@ package saga
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,6 +201,26 @@ func (h *head) find(now time.Time) {
 	r.Ready = r.Ready || w.kept() != nil
 	for i := range w.Timers {
 		due(w.Timers[i].At)
+	}
+}
+
+// begins are the calls that are to be made now, with the ids of their attempts.
+func (h *head) begins(now time.Time) iter.Seq2[*call, string] {
+	return func(yield func(*call, string) bool) {
+		w := &h.Work
+		if !h.works() || w.Parked != nil {
+			return
+		}
+		for i := range w.Pending {
+			if c := &w.Pending[i]; !c.Later && c.Child == "" && !c.Next.After(now) && !yield(c, c.ID) {
+				return
+			}
+		}
+		if n := len(w.Undo); n > 0 && h.Record.Status == Compensating {
+			if c := &w.Undo[n-1]; c.Child == "" && c.Cancels == "" && !c.Next.After(now) {
+				yield(c, c.ID+undoSuffix)
+			}
+		}
 	}
 }
 

@@ -36,6 +36,8 @@ type machine struct {
 	Running []attempt
 	// Tries counts the loads and commits in a row that came to nothing.
 	Tries int
+	// Separate is the sequence up to which each decision is committed by itself.
+	Separate int64
 	// Holds counts the senders that have waited.
 	Holds uint64
 	// Leaving is that nothing new begins.
@@ -65,6 +67,8 @@ type proposal struct {
 	Head   *head
 	Change *Change
 	Answer error
+	// Chained is that it is committed together with what follows from it.
+	Chained bool
 }
 
 // event is what a machine reduces.
@@ -246,11 +250,16 @@ func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event]
 		t.loaded(e)
 	case committedHead:
 		t.committed(e)
+	case chainedHead:
+		t.chained(e)
 	case performed:
 		t.performed(e)
 	case overdue:
-		if t.ended(e.Attempt) {
+		switch {
+		case t.ended(e.Attempt):
 			m.Queue = append(m.Queue, &input{Kind: replyInput, Effect: e.Attempt.Effect, Failure: t.decider.kind.failure(effect.ErrTimeout)})
+		case m.Next != nil && m.Next.Chained:
+			t.interrupt()
 		}
 	case due:
 		m.Armed = time.Time{}
@@ -258,6 +267,9 @@ func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event]
 		if m.Phase == loading || m.Next != nil {
 			t.load()
 		}
+	}
+	if m.Next != nil && m.Next.Chained && len(m.Queue) > 0 {
+		t.interrupt()
 	}
 	t.advance()
 	return t.out
@@ -382,8 +394,7 @@ func (t *turn) decide(in *input) {
 		}
 		return
 	}
-	c := &Change{Record: d.next.Record, Epoch: t.Epoch, Entry: d.entry, Posts: d.next.posts}
-	d.next.posts = nil
+	c := d.change(t.Epoch)
 	c.Record.Commit = commitID(c)
 	if in.position > 0 {
 		c.Consumed = []int64{in.position}
@@ -430,10 +441,17 @@ func onLoaded(r effect.Result[found]) event {
 }
 
 func (t *turn) commit() {
-	t.do(effect.Do(commit{t.Next.Change, t.Tries > 0}, onCommitted, effect.Key(storeKey)))
+	next := t.Next
+	if next.Chained = t.chains(); next.Chained {
+		t.do(effect.Do(chain{next.Change, next.Head}, onChained, effect.Key(storeKey)))
+		return
+	}
+	t.do(effect.Do(commit{next.Change, t.Tries > 0}, onCommitted, effect.Key(storeKey)))
 }
 
 func onCommitted(r effect.Result[Verdict]) event { return committedHead{r.Value, r.Err} }
+
+func onChained(r effect.Result[chained]) event { return chainedHead{r.Value, r.Err} }
 
 // storePolicy is how a store that fails is asked again, without end.
 var storePolicy = RetryPolicy{Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second}
@@ -459,7 +477,7 @@ func (t *turn) loaded(e loadedHead) {
 	if next := t.Next; next != nil { // what became of a commit?
 		t.Phase = live
 		switch {
-		case e.Found && e.Record.Commit == next.Change.Record.Commit:
+		case e.Found && e.Record.Commit == next.Change.Record.Commit && t.reaches(e.Record):
 			t.Tries = 0
 			t.adopted()
 			return
@@ -512,6 +530,19 @@ func (t *turn) catchUp(inbox []Message) {
 	t.Queue = append(waiting, t.Queue...)
 }
 
+// reaches makes the head of the proposal that of its commit: of a chain it is a later
+// one.
+func (t *turn) reaches(r Record) bool {
+	if r.Sequence == t.Next.Head.Record.Sequence {
+		return true
+	}
+	h, err := loaded(r)
+	if err == nil {
+		t.Next.Head = h
+	}
+	return err == nil
+}
+
 func (t *turn) committed(e committedHead) {
 	switch {
 	case t.Next == nil:
@@ -537,19 +568,12 @@ func (t *turn) adopted() {
 
 // begin starts the calls that are to be made now.
 func (t *turn) begin() {
-	w := &t.Head.Work
-	if t.Leaving || !t.Head.works() || w.Parked != nil || len(t.Queue) > 0 && t.Queue[0].early {
+	if t.Leaving || len(t.Queue) > 0 && t.Queue[0].early {
 		return
 	}
-	now := t.env.Now()
-	for i := range w.Pending {
-		if c := &w.Pending[i]; !c.Later && c.Child == "" && !c.Next.After(now) {
-			t.perform(c, c.ID)
-		}
-	}
-	if n := len(w.Undo); n > 0 && t.Head.Record.Status == Compensating && !slices.ContainsFunc(t.Running, attempt.undoes) {
-		if c := &w.Undo[n-1]; c.Child == "" && c.Cancels == "" && !c.Next.After(now) {
-			t.perform(c, c.ID+undoSuffix)
+	for c, id := range t.Head.begins(t.env.Now()) {
+		if _, undo := undoOf(id); !undo || !slices.ContainsFunc(t.Running, attempt.undoes) {
+			t.perform(c, id)
 		}
 	}
 }
@@ -565,21 +589,26 @@ func (t *turn) perform(c *call, id string) {
 		slices.ContainsFunc(t.Head.Work.Results, func(in input) bool { return in.Effect == id }) {
 		return
 	}
-	a := attempt{id, c.Attempts + 1}
+	q, kind := t.decider.perform(t.Head, c, id), t.decider.kind
+	a := q.Attempt
 	t.Running = append(slices.Clip(t.Running), a)
-	timeout := c.Timeout
-	if known := t.decider.kind.requests[c.Request]; known != nil {
-		timeout = cmp.Or(timeout, known.options.Timeout)
-	}
-	kind := t.decider.kind
-	t.do(effect.Do(perform{
-		ID: t.ID, Attempt: a, Request: c.Request, Data: c.Data, Timeout: cmp.Or(timeout, defaultTimeout), Meta: t.Head.Work.Meta,
-	}, func(r effect.Result[result]) event {
+	t.do(effect.Do(q, func(r effect.Result[result]) event {
 		if r.Err != nil {
 			return performed{a, result{Failure: kind.failure(r.Err)}}
 		}
 		return performed{a, r.Value}
 	}, effect.Key(performKey)))
+}
+
+// perform is the next attempt at a call.
+func (d *decider) perform(h *head, c *call, id string) perform {
+	timeout := c.Timeout
+	if known := d.kind.requests[c.Request]; known != nil {
+		timeout = cmp.Or(timeout, known.options.Timeout)
+	}
+	return perform{
+		ID: h.Record.ID, Attempt: attempt{id, c.Attempts + 1}, Request: c.Request, Data: c.Data, Timeout: cmp.Or(timeout, defaultTimeout), Meta: h.Work.Meta,
+	}
 }
 
 // ended takes an attempt off those at work, and tells whether it was among them.

@@ -24,18 +24,21 @@ import (
 type Runner struct {
 	*Operator // what may be done to single sagas, and looking at them
 
-	store     Store
-	config    Config
-	simulated bool
-	runtime   store.Runtime
-	types     []string // in order
-	kinds     map[string]*kind
-	handlers  map[reflect.Type]*tree.Handler
-	machines  *store.Keyed[ID, machine, event]
-	committer *committer
-	busy      atomic.Int64  // effects at work
-	tokens    atomic.Uint64 // drawn
-	closed    atomic.Bool
+	store Store
+	// transactional is the store, if it is one.
+	transactional Transactional
+	config        Config
+	simulated     bool
+	runtime       store.Runtime
+	types         []string // in order
+	kinds         map[string]*kind
+	deciders      map[string]*decider // by their types
+	handlers      map[reflect.Type]*tree.Handler
+	machines      *store.Keyed[ID, machine, event]
+	committer     *committer
+	busy          atomic.Int64  // effects at work
+	tokens        atomic.Uint64 // drawn
+	closed        atomic.Bool
 
 	owned   ownership
 	waiters waiters
@@ -50,7 +53,7 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 	if p, ok := s.(Parallel); ok && cfg.Commits == 0 {
 		cfg.Commits = p.Commits()
 	}
-	r := &Runner{store: s, simulated: cfg.Runtime != nil, config: cfg.withDefaults(), kinds: map[string]*kind{}}
+	r := &Runner{store: s, simulated: cfg.Runtime != nil, config: cfg.withDefaults(), kinds: map[string]*kind{}, deciders: map[string]*decider{}}
 	if s == nil {
 		return nil, errors.New("saga runner: store is nil")
 	}
@@ -59,7 +62,7 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 		return nil, fmt.Errorf("saga runner: %w", err)
 	}
 	r.runtime = r.config.Runtime
-	deciders := map[string]*decider{}
+	r.transactional, _ = s.(Transactional)
 	for i, d := range sagas {
 		if reducer.IsNil(d) || d.inside() == nil {
 			return nil, fmt.Errorf("saga runner: definition %d is nil, want one made by saga.Define", i)
@@ -77,19 +80,19 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 			}
 		}
 		r.kinds[k.name] = k
-		deciders[k.name] = &decider{kind: k, maxSize: r.config.MaxRecord, stuckAfter: r.config.StuckAfter}
+		r.deciders[k.name] = r.decider(k)
 	}
 	r.types = sortedKeys(r.kinds)
 	r.Operator = &Operator{store: s, now: func() time.Time { return r.runtime.Now() }, known: r.known}
 	r.committer = newCommitter(r)
-	r.machines, err = store.NewKeyed(newMachine, reducer.Reducer[machine, event](&host{deciders: deciders, resident: r.config.Resident}),
+	r.machines, err = store.NewKeyed(newMachine, reducer.Reducer[machine, event](&host{deciders: r.deciders, resident: r.config.Resident}),
 		store.KeyedConfig[ID, machine]{
 			Config: store.Config{
 				Name:    "saga",
 				Workers: 1 << 20, // a handler that waits must not keep a decision from being committed
 				Runtime: r.config.Runtime,
 				Handlers: []effect.Handler{
-					effect.Handle(r.load), effect.Handle(r.commit), effect.Handle(r.perform),
+					effect.Handle(r.load), effect.Handle(r.commit), effect.Handle(r.chain), effect.Handle(r.perform),
 					effect.Handle(r.discard), effect.Handle(r.refuse),
 				},
 			},
@@ -99,6 +102,22 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 		return nil, fmt.Errorf("saga runner: %w", err)
 	}
 	return r, nil
+}
+
+// decider makes the decisions of a type. It begins chains with those requests whose
+// handlers work in transactions of the store. Those within middleware do not count,
+// as it may do anything.
+func (r *Runner) decider(k *kind) *decider {
+	d := &decider{kind: k, maxSize: r.config.MaxRecord, stuckAfter: r.config.StuckAfter, within: map[string]bool{}}
+	if r.transactional == nil || r.config.MaxChain < 1 {
+		return d
+	}
+	for name, t := range k.requests {
+		if h := r.handlers[t.goType]; t.child == nil && h != nil && h.Home != nil && h.Wrapped == nil && r.transactional.Joins(h.Home) {
+			d.within[name], d.maxChain = true, r.config.MaxChain
+		}
+	}
+	return d
 }
 
 func (r *Runner) known(name string) error {

@@ -118,6 +118,32 @@ type Parallel interface {
 	Commits() int
 }
 
+// Transactional is a home whose transactions handlers can do their work in: those
+// that its HandleTx declares. Then a decision, the effects that it begins, the
+// decisions on their results and so on are one commit, up to [Config].MaxChain
+// effects. A decision that begins other effects too is the last of them. Where
+// anything goes wrong the transaction is rolled back, and each is committed by
+// itself, as if there were no such commit.
+type Transactional interface {
+	// Joins tells whether a handler that was declared with db works in transactions
+	// of this home, and in that of its context if CommitTx has made it.
+	Joins(db any) bool
+	// CommitTx runs f in a transaction, makes the changes that f returns in it, and
+	// commits all of it, or nothing. In the context that f is given, handlers that
+	// join the home do their work in the transaction. f must not call the home. It
+	// may be called again, in another transaction, when nothing is left of what it
+	// did in the first.
+	//
+	// The changes are decisions of one saga that follow one another, at least one. The
+	// head has to be as the first expects it, and becomes that of the last; entries,
+	// messages consumed and posts of all are kept, in order. Their epoch is the same.
+	//
+	// With any verdict but Committed the transaction was rolled back, and so it was
+	// with an error of f, in which errors.Is finds it. After another error nothing is
+	// known of it, as after that of a Commit.
+	CommitTx(ctx context.Context, f func(ctx context.Context) ([]Change, error)) (Verdict, error)
+}
+
 // Shards is how many shards the sagas of a type are spread over.
 const Shards = 64
 

@@ -166,6 +166,9 @@ type Handler struct {
 	// Wrapped, when not nil, is Func within its middleware. Around a stream it
 	// finds in its context what to emit to.
 	Wrapped Invoker
+	// Home is what it does its work in a transaction of, and in that of its context
+	// if that has one; nil is nothing.
+	Home any
 	// Err is what is wrong with the handler as it was declared.
 	Err error
 	// Slots recycles outcomes; nil means they are not recycled.

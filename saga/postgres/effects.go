@@ -74,7 +74,7 @@ func HandleTx[Q effect.Request[R], R any](db Beginner, f func(ctx context.Contex
 		var none func(context.Context, Q) (R, error)
 		return effect.Handle(none, opts...) // which is refused where it is used
 	}
-	return effect.Handle(func(ctx context.Context, q Q) (value R, err error) {
+	h := effect.Handle(func(ctx context.Context, q Q) (value R, err error) {
 		k, err := keyOf(ctx)
 		if err != nil {
 			return value, err
@@ -103,6 +103,8 @@ func HandleTx[Q effect.Request[R], R any](db Beginner, f func(ctx context.Contex
 		}
 		return value, nil
 	}, opts...)
+	effect.Inside(h).Home = db
+	return h
 }
 
 // Done tells the function of an undo, in its transaction, whether what it undoes
@@ -157,23 +159,18 @@ func keyOf(ctx context.Context) (key, error) {
 
 // once does an effect, or finds what it has come to.
 func (k key) once(ctx context.Context, db Beginner, f func(context.Context, pgx.Tx) (*outcome, error)) (known *outcome, err error) {
+	if j, ok := ctx.Value(joinedKey{}).(joined); ok && j.store.Joins(db) {
+		return k.within(ctx, j.tx, f)
+	}
 	err = k.inTx(ctx, db, func(tx pgx.Tx) error {
 		var claimed bool
 		if claimed, known, err = k.claim(ctx, tx); err != nil || !claimed {
 			return err
 		}
-		known, err = f(ctx, handlerTx{tx})
-		if errors.Is(err, saga.Later) {
-			known, err = &outcome{Later: true}, nil
-		}
-		if err != nil {
+		if known, err = k.attempt(ctx, tx, f); err != nil {
 			return err
 		}
-		if tx.Conn().PgConn().TxStatus() == idle {
-			return ErrNotYours // it was ended by a statement
-		}
-		_, err := tx.Exec(ctx, keepEffectSQL, k.saga, k.effect, known)
-		return k.problem("keep the outcome of", err)
+		return k.keep(ctx, tx, known)
 	})
 	if err == nil || k.undo || !saga.IsRejected(err) || errors.Is(err, ErrUndone) {
 		return known, err
@@ -189,6 +186,47 @@ func (k key) once(ctx context.Context, db Beginner, f func(context.Context, pgx.
 		return err
 	})
 	return known, err
+}
+
+// within is once in a transaction that does more. What is rejected is rolled back to
+// where it began.
+func (k key) within(ctx context.Context, tx pgx.Tx, f func(context.Context, pgx.Tx) (*outcome, error)) (*outcome, error) {
+	claimed, known, err := k.claim(ctx, tx)
+	if err != nil || !claimed {
+		return known, err
+	}
+	inner, err := tx.Begin(ctx) // a savepoint
+	if err != nil {
+		return nil, k.problem("begin", err)
+	}
+	known, err = k.attempt(ctx, inner, f)
+	switch {
+	case err == nil:
+		err = k.problem("end", inner.Commit(ctx))
+	case saga.IsRejected(err) && !k.undo:
+		known, err = &outcome{Rejected: saga.Failure(ctx, err)}, k.problem("roll back", inner.Rollback(ctx))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return known, k.keep(ctx, tx, known)
+}
+
+// attempt runs f.
+func (k key) attempt(ctx context.Context, tx pgx.Tx, f func(context.Context, pgx.Tx) (*outcome, error)) (*outcome, error) {
+	known, err := f(ctx, handlerTx{tx})
+	if errors.Is(err, saga.Later) {
+		known, err = &outcome{Later: true}, nil
+	}
+	if err == nil && tx.Conn().PgConn().TxStatus() == idle {
+		err = ErrNotYours // it was ended by a statement
+	}
+	return known, err
+}
+
+func (k key) keep(ctx context.Context, tx pgx.Tx, known *outcome) error {
+	_, err := tx.Exec(ctx, keepEffectSQL, k.saga, k.effect, known)
+	return k.problem("keep the outcome of", err)
 }
 
 // claim makes an effect this transaction's, or finds what it has come to.

@@ -43,9 +43,10 @@ type Store struct {
 }
 
 var (
-	_ saga.Store    = (*Store)(nil)
-	_ saga.Waker    = (*Store)(nil)
-	_ saga.Parallel = (*Store)(nil)
+	_ saga.Store         = (*Store)(nil)
+	_ saga.Waker         = (*Store)(nil)
+	_ saga.Parallel      = (*Store)(nil)
+	_ saga.Transactional = (*Store)(nil)
 )
 
 // Open opens the home in the database at a URL, such as

@@ -61,13 +61,13 @@ func HandleTx[Q effect.Request[R], R any](db Transactor, f func(ctx context.Cont
 		var none func(context.Context, Q) (R, error)
 		return effect.Handle(none, opts...) // which is refused where it is used
 	}
-	return effect.Handle(func(ctx context.Context, q Q) (value R, err error) {
+	h := effect.Handle(func(ctx context.Context, q Q) (value R, err error) {
 		k, err := keyOf(ctx)
 		if err != nil {
 			return value, err
 		}
 		var known *outcome
-		err = db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		err = inTx(ctx, db, func(tx *sql.Tx) (err error) {
 			known, err = k.once(ctx, tx, func() (*outcome, error) {
 				value, err := f(ctx, tx, q)
 				if err != nil {
@@ -94,6 +94,8 @@ func HandleTx[Q effect.Request[R], R any](db Transactor, f func(ctx context.Cont
 		}
 		return value, nil
 	}, opts...)
+	effect.Inside(h).Home = db
+	return h
 }
 
 // Done tells the function of an undo, in its transaction, whether what it undoes

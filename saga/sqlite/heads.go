@@ -89,7 +89,10 @@ type decision struct {
 	posts  [][]any
 }
 
-func prepare(c *saga.Change) decision {
+func prepare(c *saga.Change) decision { return following(c.Record.Sequence-1, c) }
+
+// following is prepare for a change that is made where the head is at that sequence.
+func following(last int64, c *saga.Change) decision {
 	r := &c.Record
 	shard := r.ID.Shard()
 	d := decision{change: c, head: updateHead}
@@ -100,7 +103,6 @@ func prepare(c *saga.Change) decision {
 	if r.Status.Ended() {
 		ended = micro(r.Updated)
 	}
-	last := r.Sequence - 1
 	if last == 0 {
 		d.head, last = insertHead, int64(shard.Number)
 	}
@@ -110,10 +112,15 @@ func prepare(c *saga.Change) decision {
 		micro(r.Started), micro(r.Updated), blob(r.State), blob(r.Work),
 		r.ID.Tenant, typ, r.ID.Key, last, epoch, typ, number, epoch,
 	}
-	for i := range c.Posts {
-		d.posts = append(d.posts, messageArgs(&c.Posts[i]))
-	}
+	d.posts = messagesArgs(c)
 	return d
+}
+
+func messagesArgs(c *saga.Change) (posts [][]any) {
+	for i := range c.Posts {
+		posts = append(posts, messageArgs(&c.Posts[i]))
+	}
+	return posts
 }
 
 // Commit makes changes; see [saga.Heads]. Calls that wait at the same time are
@@ -145,8 +152,8 @@ func (s *Store) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdi
 	return verdicts, nil
 }
 
-// decide makes one change.
-func (s *Store) decide(c *sqlitefile.Conn, d *decision) (saga.Verdict, error) {
+// decide makes one change. Those of the same saga that come before it go with it.
+func (s *Store) decide(c sqlitefile.Executor, d *decision, before ...saga.Change) (saga.Verdict, error) {
 	ctx := context.Background()
 	result, err := c.Exec(ctx, d.head, d.args...)
 	if err != nil {
@@ -158,25 +165,35 @@ func (s *Store) decide(c *sqlitefile.Conn, d *decision) (saga.Verdict, error) {
 	case changed == 0:
 		return refusal(c, d.change)
 	}
-	id, e := &d.change.Record.ID, &d.change.Entry
+	for i := range before {
+		if err := s.note(c, &before[i], messagesArgs(&before[i])); err != nil {
+			return 0, err
+		}
+	}
+	return saga.Committed, s.note(c, d.change, d.posts)
+}
+
+// note makes what of a change is not the head.
+func (s *Store) note(c sqlitefile.Executor, change *saga.Change, posts [][]any) error {
+	ctx, id, e := context.Background(), &change.Record.ID, &change.Entry
 	if _, err := c.Exec(ctx, insertEntry, e.Sequence, micro(e.At), e.Kind, blob(e.Data), id.Tenant, id.Type, id.Key); err != nil {
-		return 0, err
+		return err
 	}
-	for _, position := range d.change.Consumed {
+	for _, position := range change.Consumed {
 		if _, err := c.Exec(ctx, deleteMessage, position); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	for _, args := range d.posts {
+	for _, args := range posts {
 		if err := s.keep(c, args); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return saga.Committed, nil
+	return nil
 }
 
 // refusal is why a change was not made.
-func refusal(c *sqlitefile.Conn, change *saga.Change) (saga.Verdict, error) {
+func refusal(c sqlitefile.Executor, change *saga.Change) (saga.Verdict, error) {
 	if change.Epoch == 0 {
 		return saga.Conflict, nil
 	}

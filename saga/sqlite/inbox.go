@@ -31,7 +31,7 @@ func messageArgs(m *saga.Message) []any {
 }
 
 // keep puts a message into the inbox, unless it waits there.
-func (s *Store) keep(c *sqlitefile.Conn, args []any) error {
+func (s *Store) keep(c sqlitefile.Executor, args []any) error {
 	result, err := c.Exec(context.Background(), insertMessage, args...)
 	if err != nil {
 		return err

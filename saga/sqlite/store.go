@@ -30,8 +30,9 @@ type Store struct {
 }
 
 var (
-	_ saga.Store = (*Store)(nil)
-	_ saga.Waker = (*Store)(nil)
+	_ saga.Store         = (*Store)(nil)
+	_ saga.Waker         = (*Store)(nil)
+	_ saga.Transactional = (*Store)(nil)
 )
 
 // Open opens the home in the file with that path, which is made if it is not
