@@ -58,9 +58,21 @@ func (l *link) Discard(ctx context.Context, positions []int64) error {
 	return l.Store.Discard(ctx, positions)
 }
 
-func (l *link) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {
-	if err := l.ok(); err != nil {
+func (l *link) Commit(ctx context.Context, changes []saga.Change) (verdicts []saga.Verdict, err error) {
+	err = l.around(func() (err error) {
+		verdicts, err = l.Store.Commit(ctx, changes)
+		return err
+	})
+	if err != nil {
 		return nil, err
+	}
+	return verdicts, nil
+}
+
+// around makes a commit, unless it fails before that.
+func (l *link) around(commit func() error) error {
+	if err := l.ok(); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	n, fault := l.n, l.fault
@@ -68,19 +80,33 @@ func (l *link) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdic
 	l.mu.Unlock()
 	if fault != nil {
 		if err := fault(n, false); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	verdicts, err := l.Store.Commit(ctx, changes)
+	err := commit()
 	if fault != nil {
 		if fault := fault(n, true); fault != nil {
-			return nil, fault
+			return fault
 		}
 	}
 	if err := l.ok(); err != nil {
-		return nil, err
+		return err
 	}
-	return verdicts, err
+	return err
+}
+
+// fail has commits fail from now on as fault says.
+func (l *link) fail(fault func(n int, after bool) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = fault
+}
+
+// commits is how many there were.
+func (l *link) commits() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
 }
 
 func (l *link) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Fleet, error) {

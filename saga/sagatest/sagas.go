@@ -37,6 +37,12 @@ func RunSagas(t *testing.T, home Home) {
 		{"an operator while another is taken note of", noteTest},
 		{"children of any worker", childrenTest},
 		{"chaos", chaosTest},
+		{"chains are as separate commits", sameTest},
+		{"chains are bounded", depthTest},
+		{"chains are not seen before they are committed", unseenTest},
+		{"faults around every chain", chainFaultsTest},
+		{"an operator while a chain is at work", movedTest},
+		{"inputs while a chain is at work", meanwhileTest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

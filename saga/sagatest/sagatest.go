@@ -25,6 +25,9 @@ type Home struct {
 	Share func(t *testing.T, s saga.Store) saga.Store
 	// Close closes the store, as its Close does.
 	Close func(s saga.Store) error
+	// Ledger is a table that handlers write to in transactions of the home. It is
+	// nil where no handler can: see saga.Transactional.
+	Ledger *Ledger
 }
 
 // Run runs the suite, each part on a store of its own.
@@ -34,7 +37,7 @@ func Run(t *testing.T, home Home) {
 		name  string
 		tests []test
 	}{
-		{"Heads", headTests}, {"Finding", findTests}, {"Inbox", inboxTests}, {"Leases", leaseTests}, {"Life", lifeTests},
+		{"Heads", headTests}, {"Finding", findTests}, {"Inbox", inboxTests}, {"Leases", leaseTests}, {"Life", lifeTests}, {"Chains", chainTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,11 +1,14 @@
 package sqlite_test
 
 import (
+	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/sagatest"
 	"github.com/seed57833328/rondo/saga/sqlite"
@@ -41,7 +44,8 @@ func home(c sqlite.Config) sagatest.Home {
 			t.Helper()
 			return open(t, pathOf(s), c)
 		},
-		Close: func(s saga.Store) error { return s.(*sqlite.Store).Close() }, //nolint:forcetypeassert // Open made it
+		Close:  func(s saga.Store) error { return s.(*sqlite.Store).Close() }, //nolint:forcetypeassert // Open made it
+		Ledger: ledger(),
 	}
 }
 
@@ -53,4 +57,49 @@ func TestStore(t *testing.T) {
 func TestSagas(t *testing.T) {
 	t.Parallel()
 	sagatest.RunSagas(t, home(sqlite.Config{}))
+}
+
+// ledger is a table beside the sagas.
+func ledger() *sagatest.Ledger {
+	writing := func(ctx context.Context, tx *sql.Tx) sagatest.Write {
+		return func(line string) error {
+			if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS ledger (n INTEGER PRIMARY KEY, line TEXT NOT NULL)`); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, `INSERT INTO ledger (line) VALUES (?)`, line)
+			return err
+		}
+	}
+	return &sagatest.Ledger{
+		Deeds: func(s saga.Store, f func(context.Context, sagatest.Write, sagatest.Deed) (string, error)) effect.Handler {
+			return sqlite.HandleTx(s.(*sqlite.Store), func(ctx context.Context, tx *sql.Tx, d sagatest.Deed) (string, error) { //nolint:forcetypeassert // Open made it
+				return f(ctx, writing(ctx, tx), d)
+			})
+		},
+		Reversals: func(s saga.Store, f func(context.Context, sagatest.Write, sagatest.Reversal) (struct{}, error)) effect.Handler {
+			return sqlite.HandleTx(s.(*sqlite.Store), func(ctx context.Context, tx *sql.Tx, r sagatest.Reversal) (struct{}, error) { //nolint:forcetypeassert // Open made it
+				return f(ctx, writing(ctx, tx), r)
+			})
+		},
+		Lines: func(t *testing.T, s saga.Store) (lines []string) {
+			t.Helper()
+			require.NoError(t, s.(*sqlite.Store).InTx(t.Context(), func(tx *sql.Tx) error { //nolint:forcetypeassert // Open made it
+				lines = nil
+				rows, err := tx.QueryContext(t.Context(), `SELECT line FROM ledger ORDER BY n`)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = rows.Close() }() // it has been read
+				for rows.Next() {
+					var line string
+					if err := rows.Scan(&line); err != nil {
+						return err
+					}
+					lines = append(lines, line)
+				}
+				return rows.Err()
+			}))
+			return lines
+		},
+	}
 }
