@@ -1,11 +1,14 @@
 package postgres_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/eventstore/postgres/postgrestest"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/postgres"
@@ -39,6 +42,8 @@ func home(setting string) sagatest.Home {
 		Open: func(t *testing.T) saga.Store {
 			t.Helper()
 			db := postgrestest.New(t)
+			_, err := db.Pool(t).Exec(t.Context(), "CREATE TABLE ledger (n serial, line text NOT NULL)")
+			require.NoError(t, err)
 			if setting != "" {
 				db.Exec(t, "ALTER DATABASE "+db.Name+" SET "+setting)
 			}
@@ -49,8 +54,9 @@ func home(setting string) sagatest.Home {
 			require.NoError(t, closeStore(s))
 			return again(t, s)
 		},
-		Share: again,
-		Close: closeStore,
+		Share:  again,
+		Close:  closeStore,
+		Ledger: ledger(),
 	}
 }
 
@@ -72,4 +78,37 @@ func TestStore(t *testing.T) {
 func TestSagas(t *testing.T) {
 	t.Parallel()
 	sagatest.RunSagas(t, home(""))
+}
+
+// ledger is a table beside the sagas.
+func ledger() *sagatest.Ledger {
+	writing := func(ctx context.Context, tx pgx.Tx) sagatest.Write {
+		return func(line string) error {
+			_, err := tx.Exec(ctx, `INSERT INTO ledger (line) VALUES ($1)`, line)
+			return err
+		}
+	}
+	return &sagatest.Ledger{
+		Deeds: func(s saga.Store, f func(context.Context, sagatest.Write, sagatest.Deed) (string, error)) effect.Handler {
+			return postgres.HandleTx(s.(*postgres.Store), func(ctx context.Context, tx pgx.Tx, d sagatest.Deed) (string, error) { //nolint:forcetypeassert // home made it
+				return f(ctx, writing(ctx, tx), d)
+			})
+		},
+		Reversals: func(s saga.Store, f func(context.Context, sagatest.Write, sagatest.Reversal) (struct{}, error)) effect.Handler {
+			return postgres.HandleTx(s.(*postgres.Store), func(ctx context.Context, tx pgx.Tx, r sagatest.Reversal) (struct{}, error) { //nolint:forcetypeassert // home made it
+				return f(ctx, writing(ctx, tx), r)
+			})
+		},
+		Lines: func(t *testing.T, s saga.Store) []string {
+			t.Helper()
+			tx, err := s.(*postgres.Store).BeginTx(t.Context(), pgx.TxOptions{}) //nolint:forcetypeassert // home made it
+			require.NoError(t, err)
+			defer tx.Rollback(t.Context()) //nolint:errcheck // it has only read
+			rows, err := tx.Query(t.Context(), `SELECT line FROM ledger ORDER BY n`)
+			require.NoError(t, err)
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			require.NoError(t, err)
+			return lines
+		},
+	}
 }
