@@ -70,17 +70,22 @@ func (t *turn) interrupt() {
 }
 
 func (t *turn) chained(e chainedHead) {
-	switch got := &e.Chained; {
-	case t.Next == nil:
-	case e.Err == nil && got.Verdict == 0:
+	if t.Next == nil {
+		return
+	}
+	got := &e.Chained
+	committed := e.Err == nil && got.Verdict == Committed
+	t.amend(func(p *proposal) {
+		if p.Chained = false; committed {
+			p.Head = got.Head
+		}
+	})
+	if e.Err == nil && got.Verdict == 0 {
 		t.Separate = max(t.Separate, got.Broken)
 		t.commit()
-	case e.Err == nil && got.Verdict == Committed:
-		t.Next.Head = got.Head
-		t.committed(committedHead{Verdict: Committed})
-	default:
-		t.committed(committedHead{Verdict: got.Verdict, Err: e.Err})
+		return
 	}
+	t.committed(committedHead{Verdict: got.Verdict, Err: e.Err})
 }
 
 // link is the call that a chain goes on with: the first of those that are to be made

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/store"
 )
@@ -71,6 +72,41 @@ func (s *scripted) Commit(ctx context.Context, changes []saga.Change) ([]saga.Ve
 	return verdicts, err
 }
 
+// scriptedTx is one that the house joins: several decisions, and what is done in the
+// house between them, are a step.
+type scriptedTx struct {
+	*scripted
+	house *house
+}
+
+func (s scriptedTx) Joins(db any) bool { return db == any(s.house) }
+
+func (s scriptedTx) CommitTx(ctx context.Context, f func(context.Context) ([]saga.Change, error)) (verdict saga.Verdict, err error) {
+	rollback := s.house.begin()
+	defer func() {
+		if verdict != saga.Committed {
+			rollback()
+		}
+	}()
+	changes, err := f(ctx)
+	if err == nil {
+		err = s.script.step("commit", false)
+	}
+	for i := range changes {
+		if err != nil {
+			return 0, err
+		}
+		var verdicts []saga.Verdict
+		if verdicts, err = s.cable.Commit(ctx, changes[i:i+1]); err == nil && verdicts[0] != saga.Committed {
+			return verdicts[0], nil
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return saga.Committed, s.script.step("commit", true)
+}
+
 var errFault = errors.New("connection reset")
 
 // TestFaultAtEveryStep has a commit or an effect of a saga fail, or the process
@@ -88,8 +124,9 @@ func TestFaultAtEveryStep(t *testing.T) {
 		{"compensated", true, saga.Compensated, []string{}, []string{"start", "reply", "reply", "undone"}},
 	} {
 		for _, fault := range []string{"error", "crash"} {
-			for _, after := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%s/after=%v", way.name, fault, after), func(t *testing.T) {
+			for i := range 4 {
+				after, together := i%2 == 1, i > 1
+				t.Run(fmt.Sprintf("%s/%s/after=%v/together=%v", way.name, fault, after, together), func(t *testing.T) {
 					t.Parallel()
 					steps := 0 // of a run in which nothing happens
 					for at := -1; at < steps; at++ {
@@ -118,7 +155,15 @@ func TestFaultAtEveryStep(t *testing.T) {
 								return nil
 							}
 							h.after = func(_ context.Context, request, _ string, _ int) error { return s.step(request, true) }
-							o := open(t, connection, h, saga.Config{Worker: "w"})
+							var of saga.Store = connection
+							handlers := h.handlers()
+							if together {
+								of = scriptedTx{connection, h}
+								for _, handler := range handlers {
+									effect.Inside(handler).Home = h
+								}
+							}
+							o := open(t, of, h, saga.Config{Worker: "w", Handlers: handlers})
 							started := make(chan error, 1)
 							go func() { // the customer may be told of a failure, and asks again
 								handle, err := o.runner.Start(t.Context(), Reservation.ID("ann"), Reserve{Quantity: 2})
@@ -150,7 +195,11 @@ func TestFaultAtEveryStep(t *testing.T) {
 							}
 						})
 					}
-					require.GreaterOrEqual(t, steps, 7)
+					if together {
+						require.Contains(t, []int{4, 5}, steps, "effects, and one commit")
+					} else {
+						require.GreaterOrEqual(t, steps, 7)
+					}
 				})
 			}
 		}

@@ -67,7 +67,7 @@ type proposal struct {
 	Head   *head
 	Change *Change
 	Answer error
-	// Chained is that it is committed together with what follows from it.
+	// Chained is that a chain is at work on it.
 	Chained bool
 }
 
@@ -442,7 +442,10 @@ func onLoaded(r effect.Result[found]) event {
 
 func (t *turn) commit() {
 	next := t.Next
-	if next.Chained = t.chains(); next.Chained {
+	if chained := t.chains(); chained != next.Chained {
+		t.amend(func(p *proposal) { p.Chained = chained })
+	}
+	if t.Next.Chained {
 		t.do(effect.Do(chain{next.Change, next.Head}, onChained, effect.Key(storeKey)))
 		return
 	}
@@ -538,9 +541,16 @@ func (t *turn) reaches(r Record) bool {
 	}
 	h, err := loaded(r)
 	if err == nil {
-		t.Next.Head = h
+		t.amend(func(p *proposal) { p.Head = h })
 	}
 	return err == nil
+}
+
+// amend changes the proposal, which the state before shares.
+func (t *turn) amend(change func(*proposal)) {
+	next := *t.Next
+	change(&next)
+	t.Next = &next
 }
 
 func (t *turn) committed(e committedHead) {
@@ -583,9 +593,11 @@ func (a attempt) undoes() bool {
 	return undo
 }
 
-// perform makes a call, unless it is being made or has its result.
+// perform makes a call, unless it is being made or has its result, which waits to be
+// decided on.
 func (t *turn) perform(c *call, id string) {
 	if slices.ContainsFunc(t.Running, func(a attempt) bool { return a.Effect == id }) ||
+		slices.ContainsFunc(t.Queue, func(in *input) bool { return in.Kind == replyInput && in.Effect == id && !in.Stale }) ||
 		slices.ContainsFunc(t.Head.Work.Results, func(in input) bool { return in.Effect == id }) {
 		return
 	}

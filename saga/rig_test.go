@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -62,6 +63,18 @@ func (h *house) act(ctx context.Context, request string) error {
 		return after(ctx, request, key, attempt)
 	}
 	return nil
+}
+
+// begin returns what undoes all that is done from now on.
+func (h *house) begin() (rollback func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	done, gone := maps.Clone(h.done), maps.Clone(h.gone)
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.done, h.gone = done, gone
+	}
 }
 
 // holds are the requests that are done and not undone, in order.

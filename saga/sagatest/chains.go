@@ -160,8 +160,7 @@ func (e *entrant) begin(key string, a runRelay) {
 	e.fleet.eventually("start "+key, func() bool {
 		ctx, cancel := context.WithTimeout(e.fleet.Context(), 10*time.Second)
 		defer cancel()
-		h, err := e.runner.Start(ctx, relays.ID(key), a)
-		require.False(e.fleet, err == nil && h.Existing, "it is told to exist by who has made it")
+		_, err := e.runner.Start(ctx, relays.ID(key), a)
 		var stuck *saga.StuckError
 		return err == nil || errors.As(err, &stuck)
 	})
@@ -288,6 +287,11 @@ func sameTest(f *fleet) {
 			}
 			require.Equal(t, row.status, got.Status, row.name)
 			require.Equal(t, row.lines, t.lines(k), row.name)
+			told := t.seen.of(key(row.name, "without", 0))
+			t.eventually(row.name+": hooks are told as much", func() bool { return len(t.seen.of(k)) == len(told) })
+			if inTurn {
+				require.Equal(t, told, t.seen.of(k), row.name)
+			}
 			chains, others := with.link.committed(k)
 			if slow && !slices.Equal(row.chains, chains) {
 				continue
@@ -297,12 +301,6 @@ func sameTest(f *fleet) {
 			}
 			if row.others >= 0 {
 				require.Equal(t, row.others, others, row.name)
-			}
-			if inTurn {
-				told := func() bool {
-					return slices.Equal(t.seen.of(key(row.name, "without", 0)), t.seen.of(k))
-				}
-				t.eventually(row.name+": hooks are told the same", told)
 			}
 			break
 		}
@@ -317,7 +315,16 @@ func depthTest(f *fleet) {
 		key, began := fmt.Sprint(n), time.Now()
 		require.Equal(t, saga.Completed, e.run(key, runRelay{Legs: legs("a b c d e f")}).Status)
 		require.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, t.lines(key))
-		chains, others := e.link.committed(key)
+		var chains []int
+		var others int
+		t.eventually("all is counted", func() bool {
+			all := 0
+			chains, others = e.link.committed(key)
+			for _, decisions := range chains {
+				all += decisions
+			}
+			return all+others == 7
+		})
 		for _, decisions := range chains {
 			require.LessOrEqual(t, decisions, 3, "two effects, and the decisions around them")
 		}
@@ -333,14 +340,11 @@ func depthTest(f *fleet) {
 func unseenTest(f *fleet) {
 	t := newTrack(f)
 	e := t.enter("w", 0)
-	waits := make(chan error, 1)
 	var once sync.Once
 	t.runners.meet("c", func(ctx context.Context, _ int) error {
 		once.Do(func() {
-			go func() {
-				_, err := e.runner.Wait(f.Context(), relays.ID("ann"))
-				waits <- err
-			}()
+			_, err := e.runner.Wait(ctx, relays.ID("ann"))
+			require.ErrorIs(t, err, saga.ErrNotFound, "it is not there to wait for")
 			_, found, err := t.store.Load(ctx, relays.ID("ann"))
 			require.NoError(t, err)
 			require.False(t, found, "others do not see it")
@@ -353,7 +357,6 @@ func unseenTest(f *fleet) {
 	})
 	require.Equal(t, saga.Completed, e.run("ann", runRelay{Legs: legs("a b c")}).Status)
 	require.Equal(t, 1, t.runners.called("ann", "c"))
-	require.ErrorIs(t, <-waits, saga.ErrNotFound, "it was not there to wait for")
 	t.eventually("hooks are told", func() bool {
 		return slices.Equal([]string{
 			"1 start running", "attempt 1: <nil>", "2 reply running", "attempt 1: <nil>", "3 reply running", "attempt 1: <nil>", "4 reply completed",
@@ -361,49 +364,62 @@ func unseenTest(f *fleet) {
 	})
 }
 
-// chainFaultsTest has the home fail around each commit of a saga, or the process end.
+// chainFaultsTest has the home fail before or after each commit of a saga, or the
+// process end.
 func chainFaultsTest(f *fleet) {
 	t := newTrack(f)
-	const commits = 3 // a chain, the decision on what is outside, and another
-	for n := range commits {
-		for _, after := range []bool{false, true} {
-			for _, crash := range []bool{false, true} {
-				e := t.enter("w", 0)
-				key := fmt.Sprint("fault ", n, after, crash)
-				struck := make(chan struct{})
-				at := e.link.commits()
-				e.link.fail(func(i int, late bool) error {
-					if i != at+n || late != after {
-						return nil
-					}
-					if crash {
-						e.link.cut()
-					}
-					close(struck)
-					return errLink
-				})
-				a := runRelay{Legs: legs("a b outside c outside d e")}
-				if crash {
-					go func() { _, _ = e.runner.Start(f.Context(), relays.ID(key), a) }() // it is not told what became of it
-					<-struck
-					e.crash()
-					e = t.enter("w", 0)
+	for _, way := range []struct {
+		legs    string
+		commits int
+		status  saga.Status
+		lines   []string
+	}{
+		{"a b outside c outside d e", 3, saga.Completed, []string{"a", "b", "c", "d", "e"}},
+		{"a b outside fumbles", 2, saga.Compensated, []string{"a", "b", "undo b", "undo a"}},
+	} {
+		for n := range way.commits {
+			for _, after := range []bool{false, true} {
+				for _, crash := range []bool{false, true} {
+					key := fmt.Sprint("fault ", way.status, n, after, crash)
+					t.strike(key, runRelay{Legs: legs(way.legs)}, n, after, crash)
+					require.Equal(t, way.status, t.finish(key).Status, key)
+					require.Equal(t, way.lines, t.lines(key), key)
 				}
-				if !crash {
-					e.begin(key, a)
-				} else {
-					t.eventually("start "+key, func() bool {
-						_, err := e.runner.Start(f.Context(), relays.ID(key), a)
-						return err == nil
-					})
-				}
-				require.Equal(t, saga.Completed, t.finish(key).Status)
-				<-struck
-				require.Equal(t, []string{"a", "b", "c", "d", "e"}, t.lines(key), key)
-				e.close()
 			}
 		}
 	}
+}
+
+// strike starts a relay and has its nth commit fail, or its process end there, and
+// another take over.
+func (t *track) strike(key string, a runRelay, n int, after, crash bool) {
+	t.Helper()
+	e := t.enter("w", 0)
+	struck := make(chan struct{})
+	first := e.link.commits()
+	e.link.fail(func(i int, late bool) error {
+		if i != first+n || late != after {
+			return nil
+		}
+		if crash {
+			e.link.cut()
+		}
+		close(struck)
+		return errLink
+	})
+	if !crash {
+		e.begin(key, a)
+		<-struck
+		return
+	}
+	go func() { _, _ = e.runner.Start(t.Context(), relays.ID(key), a) }() // it is not told what became of it
+	<-struck
+	e.crash()
+	e = t.enter("w", 0)
+	t.eventually("start "+key, func() bool {
+		_, err := e.runner.Start(t.Context(), relays.ID(key), a)
+		return err == nil
+	})
 }
 
 // movedTest has an operator change a saga while a chain is at work on it.
