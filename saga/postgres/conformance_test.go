@@ -41,9 +41,7 @@ func home(setting string) sagatest.Home {
 	return sagatest.Home{
 		Open: func(t *testing.T) saga.Store {
 			t.Helper()
-			db := postgrestest.New(t)
-			_, err := db.Pool(t).Exec(t.Context(), "CREATE TABLE ledger (n serial, line text NOT NULL)")
-			require.NoError(t, err)
+			db := newLedger(t)
 			if setting != "" {
 				db.Exec(t, "ALTER DATABASE "+db.Name+" SET "+setting)
 			}
@@ -80,7 +78,16 @@ func TestSagas(t *testing.T) {
 	sagatest.RunSagas(t, home(""))
 }
 
-// ledger is a table beside the sagas.
+// newLedger makes a database with a table of lines.
+func newLedger(t *testing.T) *postgrestest.Database {
+	t.Helper()
+	db := postgrestest.New(t)
+	_, err := db.Pool(t).Exec(t.Context(), "CREATE TABLE ledger (n serial, line text NOT NULL)")
+	require.NoError(t, err)
+	return db
+}
+
+// ledger is that table.
 func ledger() *sagatest.Ledger {
 	writing := func(ctx context.Context, tx pgx.Tx) sagatest.Write {
 		return func(line string) error {

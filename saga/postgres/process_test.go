@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/seed57833328/rondo/eventstore/postgres/postgrestest"
 	"github.com/seed57833328/rondo/saga/postgres"
 	"github.com/seed57833328/rondo/saga/processtest"
 )
@@ -12,11 +11,12 @@ import (
 var processes = processtest.Home{
 	New: func(t *testing.T) string {
 		t.Helper()
-		return postgrestest.New(t).URL
+		return newLedger(t).URL
 	},
 	Open: func(ctx context.Context, url string) (processtest.Store, error) {
 		return postgres.Open(ctx, url, postgres.Config{AutoMigrate: true})
 	},
+	Ledger: ledger(),
 }
 
 func TestMain(m *testing.M) { processtest.Main(m, processes) }

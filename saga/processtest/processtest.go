@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/saga/sagatest"
 	"github.com/seed57833328/rondo/store"
 )
 
@@ -25,6 +26,9 @@ type Home struct {
 	New func(t *testing.T) string
 	// Open opens the home with that name. It is called in other processes too.
 	Open func(ctx context.Context, name string) (Store, error)
+	// Ledger is a table that handlers write to in transactions of the home, nil where
+	// none can.
+	Ledger *sagatest.Ledger
 }
 
 // Store is a home that can be closed.
@@ -47,12 +51,13 @@ func Run(t *testing.T, home Home) {
 		run  func(r *rig)
 	}{
 		{"killed at any moment", killedTest},
+		{"killed at any moment, with decisions and effects in one commit", dealsTest},
 		{"a zombie is fenced", zombieTest},
 		{"timers due while everything was down", timersTest},
 		{"64 starts from several processes make one", startsTest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := &rig{T: t, name: home.New(t), record: filepath.Join(t.TempDir(), "record")}
+			r := &rig{T: t, ledger: home.Ledger, name: home.New(t), record: filepath.Join(t.TempDir(), "record")}
 			s, err := home.Open(t.Context(), r.name)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -67,6 +72,7 @@ type rig struct {
 	*testing.T
 	name, record string
 	store        saga.Store
+	ledger       *sagatest.Ledger
 }
 
 // spawn starts a worker on the home.
@@ -103,11 +109,10 @@ func (r *rig) allEnd() {
 	})
 }
 
-// shards are all of the type.
-func shards() []saga.Shard {
-	all := make([]saga.Shard, saga.Shards)
-	for i := range all {
-		all[i] = saga.Shard{Type: errands.Name(), Number: i}
+// shards are all there are.
+func shards() (all []saga.Shard) {
+	for i := range saga.Shards {
+		all = append(all, saga.Shard{Type: errands.Name(), Number: i}, saga.Shard{Type: deals.Name(), Number: i})
 	}
 	return all
 }
@@ -127,13 +132,22 @@ func rounds(t *testing.T) int {
 	return usual
 }
 
-// killedTest has two workers killed, one, the other or both, by others or by
-// themselves, and started again under their names, in the midst of all they do.
+// killedTest kills processes in the midst of all they do.
 func killedTest(r *rig) {
-	accepted := map[string]bool{}
+	kills, accepted := r.massacre(task{})
+	v := judge(r.T, r.store, r.record, accepted)
+	r.Logf("%d processes were killed; %d sagas, of which %d were accepted; %d effects, of which %d were done again, under the same key",
+		kills, v.sagas, len(accepted), len(v.times), v.repeated)
+	require.Positive(r, v.sagas)
+}
+
+// massacre has two workers killed, one, the other or both, by others or by
+// themselves, and started again under their names, and lets all sagas end. It returns
+// the keys of those whose start was accepted.
+func (r *rig) massacre(of task) (kills int, accepted map[string]bool) {
+	accepted = map[string]bool{}
 	workers := map[string]*process{}
 	lives := 0
-	kills := 0
 	bury := func(p *process) {
 		p.killed()
 		kills++
@@ -143,7 +157,8 @@ func killedTest(r *rig) {
 	}
 	live := func(name string, dies bool) {
 		lives++
-		given := task{Worker: name, Clients: 4, Life: lives}
+		given := of
+		given.Worker, given.Clients, given.Life = name, 4, lives
 		at := 0
 		if dies {
 			at = 1 + rand.IntN(150) //nolint:gosec // any moment
@@ -188,10 +203,7 @@ func killedTest(r *rig) {
 		}
 		p.end()
 	}
-	v := judge(r.T, r.store, r.record, accepted)
-	r.Logf("%d processes were killed; %d sagas, of which %d were accepted; %d effects, of which %d were done again, under the same key",
-		kills, v.sagas, len(accepted), len(v.times), v.repeated)
-	require.Positive(r, v.sagas)
+	return kills, accepted
 }
 
 // zombieTest stops a worker between a decision and its commit. Another takes over,

@@ -33,6 +33,8 @@ type task struct {
 	Dies int
 	// Hangs has the commit wait that says that a hanging errand's card is charged.
 	Hangs bool
+	// Deals has it run deals instead of errands.
+	Deals bool
 	// Starts is how often the process starts one and the same errand at once,
 	// when it is told to go.
 	Starts int
@@ -116,8 +118,13 @@ func work(ctx context.Context, home Home, t task) (err error) {
 	if t.Hangs {
 		h = lingering{s, w}
 	}
+	var runs saga.Saga = errands
+	does := handlers(w.note)
+	if t.Deals {
+		runs, does = deals, dealHandlers(home.Ledger, s, w.tell)
+	}
 	w.runner, err = saga.New(h, saga.Config{
-		Worker: t.Worker, Handlers: handlers(w.note), Heartbeat: heartbeat, Lease: lease, Poll: poll,
+		Worker: t.Worker, Handlers: does, Heartbeat: heartbeat, Lease: lease, Poll: poll,
 		Sweep: time.Second, Resident: 100 * time.Millisecond, StuckAfter: 1000, StoreTimeout: bound,
 		Hooks: saga.Hooks{
 			Decided: func(id saga.ID, _ string, _ saga.Status, _ int64) { w.tell(decided, id.Key) },
@@ -126,7 +133,7 @@ func work(ctx context.Context, home Home, t task) (err error) {
 			},
 			Stuck: func(id saga.ID, reason, _ string) { fmt.Fprintln(os.Stderr, "worker", t.Worker, "stuck", id, reason) },
 		},
-	}, errands)
+	}, runs)
 	if err != nil {
 		return err
 	}
@@ -192,15 +199,23 @@ func (w *worker) client(ctx context.Context, n int) {
 		way := []way{happy, happy, declined, broken}[rand.IntN(4)] //nolint:gosec // nothing depends on it
 		key := fmt.Sprintf("%s-%s-%d-%d-%d", way, w.task.Worker, w.task.Life, n, i)
 		if w.start(ctx, key, begin{Wait: time.Duration(rand.IntN(2)) * 10 * time.Millisecond}) { //nolint:gosec // nothing depends on it
-			_, _ = w.runner.Wait(ctx, errands.ID(key)) // the judge sees what became of it
+			_, _ = w.runner.Wait(ctx, w.id(key)) // the judge sees what became of it
 		}
 	}
 }
 
-// start starts an errand, however often it takes, and tells when it was accepted.
+// id is that of a saga with a key.
+func (w *worker) id(key string) saga.ID {
+	if w.task.Deals {
+		return deals.ID(key)
+	}
+	return errands.ID(key)
+}
+
+// start starts a saga, however often it takes, and tells when it was accepted.
 func (w *worker) start(ctx context.Context, key string, a begin) bool {
 	for ctx.Err() == nil {
-		h, err := w.runner.Start(ctx, errands.ID(key), a)
+		h, err := w.runner.Start(ctx, w.id(key), a)
 		switch {
 		case err != nil:
 			_ = store.Sleep(ctx, poll)

@@ -16,6 +16,7 @@ var processes = processtest.Home{
 	Open: func(ctx context.Context, path string) (processtest.Store, error) {
 		return sqlite.Open(ctx, path, sqlite.Config{})
 	},
+	Ledger: ledger(),
 }
 
 func TestProcesses(t *testing.T) {
