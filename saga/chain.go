@@ -91,7 +91,7 @@ func (t *turn) chained(e chainedHead) {
 // link is the call that a chain goes on with: the first of those that are to be made
 // now, if all of them are made in the transaction. Nothing else is to be done.
 func (d *decider) link(h *head, now time.Time) (c *call, id string) {
-	if due := h.Record.Due; !due.IsZero() && !due.After(now) {
+	if due := h.Record.Due; !due.IsZero() && !due.After(now) || len(h.Work.Results) > 0 {
 		return nil, ""
 	}
 	for next, nextID := range h.begins(now) {

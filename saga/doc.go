@@ -63,6 +63,14 @@
 // [Operator.Resolve]. Commands to aggregates, here or in another process, are given
 // with package saga/participant.
 //
+// Where the handlers of effects do their work in transactions of the home itself
+// (HandleTx of saga/sqlite and saga/postgres, given the home), a decision, the effects
+// that it begins, the decisions on their results and so on are one commit, up to
+// [Config].MaxChain effects. Each decision has its line of history. Whatever goes
+// wrong, or comes meanwhile, rolls that back, and each is committed by itself: so
+// such a handler may be called again after it has returned, and should change nothing
+// but the database. One with middleware is always committed by itself.
+//
 // # Compensation
 //
 // What undoes an effect is kept from the commit that issues it, and dropped when

@@ -59,6 +59,10 @@
 //		…
 //	})
 //
+// With the home in place of the pool, or the pool that [New] was given, and without
+// middleware, a decision and the effects that it begins are one commit, and so on with
+// those that follow: see [saga.Transactional]. Locks are held until then.
+//
 // # Purging
 //
 // What has ended stays until [Store.Purge] forgets it, with its history, its

@@ -33,6 +33,10 @@
 //		…
 //	})
 //
+// A decision and the effects that it begins are one commit, and so on with those that
+// follow, if all are of handlers that were given this very home, without middleware:
+// see [saga.Transactional].
+//
 // The file may also have an event store of package eventstore/sqlite, whose AppendTx
 // appends in that transaction.
 //
