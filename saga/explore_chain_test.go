@@ -33,7 +33,7 @@ func chainedModel(t *testing.T, w exploredWorld, breaks int, opts ...Option) tes
 			return r, nil
 		})
 		if err != nil {
-			return chained{Broken: l.head.Record.Sequence}, nil
+			return chained{Broken: l.head.Record.Sequence}, nil //nolint:nilerr // it is committed separately
 		}
 		for i := range l.changes {
 			if v, err := next.commit(commit{Change: &l.changes[i]}); err != nil || v != Committed {

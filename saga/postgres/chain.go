@@ -126,7 +126,8 @@ func chainOf(changes []saga.Change) chainArgs {
 	a := chainArgs{posts: len(m.id) > 0}
 	a.kind = chainKind{first.Record.Sequence == 1, last.Epoch != 0, a.posts || len(m.consumed) > 0}
 	const ofHead = 18 // of oneArgs
-	a.args = append(oneArgs(last)[:ofHead], first.Record.Sequence-1, sequences, at, kinds, data)
+	args := oneArgs(last)[:ofHead]
+	a.args = append(args, first.Record.Sequence-1, sequences, at, kinds, data) //nolint:gocritic // what is behind it is not used
 	if a.kind.messages {
 		a.args = append(a.args, m.consumed, m.tenant, m.sagaType, m.key, m.shard, m.id, m.kind, m.body, m.at)
 	}

@@ -3,7 +3,6 @@ package processtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -145,7 +144,7 @@ func dealsTest(r *rig) {
 		r.Skip("no handler does its work in transactions of the home")
 	}
 	_, is := r.store.(saga.Transactional)
-	require.True(r, is, fmt.Sprintf("a home with a ledger is saga.Transactional, and %T is not", r.store))
+	require.True(r, is, "a home with a ledger is saga.Transactional, and %T is not", r.store)
 	kills, accepted := r.massacre(task{Deals: true})
 	sagas, lines := judgeDeals(r.T, r.ledger, r.store, accepted)
 	r.Logf("%d processes were killed; %d sagas, of which %d were accepted; %d effects, each done once", kills, sagas, len(accepted), lines)

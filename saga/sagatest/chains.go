@@ -111,7 +111,7 @@ type entrant struct {
 }
 
 // enter starts a process. What the hooks are told of is kept.
-func (t *track) enter(worker string, maxChain int) *entrant {
+func (t *track) enter(maxChain int) *entrant {
 	t.Helper()
 	s := t.store
 	if t.home.Share != nil {
@@ -123,7 +123,7 @@ func (t *track) enter(worker string, maxChain int) *entrant {
 	p := &process{fleet: t.fleet, link: l.link, ended: make(chan struct{})}
 	var err error
 	p.runner, err = saga.New(l, saga.Config{
-		Worker: worker, Handlers: t.runners.handlers(s), MaxChain: maxChain,
+		Worker: "w", Handlers: t.runners.handlers(s), MaxChain: maxChain,
 		Heartbeat: 100 * time.Millisecond, Lease: 500 * time.Millisecond,
 		Poll: 10 * time.Millisecond, Sweep: time.Second, Resident: 200 * time.Millisecond, StuckAfter: 100,
 		Hooks: saga.Hooks{
@@ -142,7 +142,7 @@ func (t *track) enter(worker string, maxChain int) *entrant {
 	t.eventually("the worker owns what it starts", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := p.runner.Start(ctx, relays.ID("warm-up "+worker), runRelay{})
+		_, err := p.runner.Start(ctx, relays.ID("warm-up"), runRelay{})
 		return err == nil
 	})
 	return e
@@ -264,7 +264,7 @@ func sameTest(f *fleet) {
 	}
 	want := make([]outcome, len(rows))
 	key := func(name, way string, n int) string { return fmt.Sprint(name, " ", way, " ", n) }
-	without := t.enter("w", -1)
+	without := t.enter(-1)
 	for i, row := range rows {
 		k := key(row.name, "without", 0)
 		want[i] = without.run(k, runRelay{Legs: legs(row.legs)})
@@ -275,7 +275,7 @@ func sameTest(f *fleet) {
 		require.Len(t, want[i].History, others)
 	}
 	without.close()
-	with := t.enter("w", 0)
+	with := t.enter(0)
 	for i, row := range rows {
 		for n := 0; ; n++ {
 			k, began := key(row.name, "with", n), time.Now()
@@ -310,7 +310,7 @@ func sameTest(f *fleet) {
 // depthTest bounds how much goes together.
 func depthTest(f *fleet) {
 	t := newTrack(f)
-	e := t.enter("w", 2)
+	e := t.enter(2)
 	for n := 0; ; n++ {
 		key, began := fmt.Sprint(n), time.Now()
 		require.Equal(t, saga.Completed, e.run(key, runRelay{Legs: legs("a b c d e f")}).Status)
@@ -339,7 +339,7 @@ func depthTest(f *fleet) {
 // unseenTest looks for what a chain does before it has committed.
 func unseenTest(f *fleet) {
 	t := newTrack(f)
-	e := t.enter("w", 0)
+	e := t.enter(0)
 	var once sync.Once
 	t.runners.meet("c", func(ctx context.Context, _ int) error {
 		once.Do(func() {
@@ -394,7 +394,7 @@ func chainFaultsTest(f *fleet) {
 // another take over.
 func (t *track) strike(key string, a runRelay, n int, after, crash bool) {
 	t.Helper()
-	e := t.enter("w", 0)
+	e := t.enter(0)
 	struck := make(chan struct{})
 	first := e.link.commits()
 	e.link.fail(func(i int, late bool) error {
@@ -415,7 +415,7 @@ func (t *track) strike(key string, a runRelay, n int, after, crash bool) {
 	go func() { _, _ = e.runner.Start(t.Context(), relays.ID(key), a) }() // it is not told what became of it
 	<-struck
 	e.crash()
-	e = t.enter("w", 0)
+	e = t.enter(0)
 	t.eventually("start "+key, func() bool {
 		_, err := e.runner.Start(t.Context(), relays.ID(key), a)
 		return err == nil
@@ -425,7 +425,7 @@ func (t *track) strike(key string, a runRelay, n int, after, crash bool) {
 // movedTest has an operator change a saga while a chain is at work on it.
 func movedTest(f *fleet) {
 	t := newTrack(f)
-	e := t.enter("w", 0)
+	e := t.enter(0)
 	by := saga.By{Actor: "operator", Reason: "a test"}
 	var begun atomic.Bool
 	t.runners.meet("outside", func(_ context.Context, call int) error {
@@ -454,7 +454,7 @@ func movedTest(f *fleet) {
 // it.
 func meanwhileTest(f *fleet) {
 	t := newTrack(f)
-	e := t.enter("w", 0)
+	e := t.enter(0)
 	reached := make(chan string, 1)
 	t.runners.meet("stands", func(ctx context.Context, call int) error {
 		if call > 1 {
