@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/store"
 )
 
 // track is a home with a process that runs relays on it.
@@ -381,9 +382,10 @@ func chainFaultsTest(f *fleet) {
 			for _, after := range []bool{false, true} {
 				for _, crash := range []bool{false, true} {
 					key := fmt.Sprint("fault ", way.status, n, after, crash)
-					t.strike(key, runRelay{Legs: legs(way.legs)}, n, after, crash)
+					e := t.strike(key, runRelay{Legs: legs(way.legs)}, n, after, crash)
 					require.Equal(t, way.status, t.finish(key).Status, key)
 					require.Equal(t, way.lines, t.lines(key), key)
+					e.close()
 				}
 			}
 		}
@@ -391,8 +393,8 @@ func chainFaultsTest(f *fleet) {
 }
 
 // strike starts a relay and has its nth commit fail, or its process end there, and
-// another take over.
-func (t *track) strike(key string, a runRelay, n int, after, crash bool) {
+// another take over. It returns the one that is left.
+func (t *track) strike(key string, a runRelay, n int, after, crash bool) *entrant {
 	t.Helper()
 	e := t.enter(0)
 	struck := make(chan struct{})
@@ -410,16 +412,29 @@ func (t *track) strike(key string, a runRelay, n int, after, crash bool) {
 	if !crash {
 		e.begin(key, a)
 		<-struck
-		return
+		return e
 	}
-	go func() { _, _ = e.runner.Start(t.Context(), relays.ID(key), a) }() // it is not told what became of it
+	asked := make(chan struct{})
+	go func() { // it may not be told what became of it, and asks again
+		defer close(asked)
+		for {
+			_, err := e.runner.Start(t.Context(), relays.ID(key), a)
+			select {
+			case <-struck:
+				return
+			default:
+			}
+			if err == nil || store.Sleep(t.Context(), 5*time.Millisecond) != nil {
+				return
+			}
+		}
+	}()
 	<-struck
 	e.crash()
+	<-asked
 	e = t.enter(0)
-	t.eventually("start "+key, func() bool {
-		_, err := e.runner.Start(t.Context(), relays.ID(key), a)
-		return err == nil
-	})
+	e.begin(key, a)
+	return e
 }
 
 // movedTest has an operator change a saga while a chain is at work on it.
