@@ -3,10 +3,13 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -44,7 +47,9 @@ func newByHand(b *testing.B, db *postgrestest.Database, decisions []saga.Change)
 		CREATE INDEX reservation_due ON reservation (due) WHERE due IS NOT NULL;
 		CREATE TABLE decision (
 			key text COLLATE "C" NOT NULL, sequence bigint NOT NULL, at timestamptz NOT NULL, kind text NOT NULL, data bytea NOT NULL,
-			PRIMARY KEY (key, sequence))`)
+			PRIMARY KEY (key, sequence));
+		CREATE TABLE done (effect text COLLATE "C" PRIMARY KEY, outcome jsonb);
+		CREATE TABLE moves (n bigserial, what text NOT NULL, effect text NOT NULL)`)
 	require.NoError(b, err)
 	h := &byHand{pool: pool, decisions: decisions, queue: make(chan *handDecision, 128)}
 	ended := make(chan struct{})
@@ -66,29 +71,59 @@ var errHandConflict = errors.New("conflict")
 // single commits each decision of a saga by itself.
 func (h *byHand) single(ctx context.Context, key string) error {
 	for i := range h.decisions {
-		c := &h.decisions[i]
-		sql := `
+		h.commits.Add(1)
+		if err := h.decide(ctx, h.pool, key, &h.decisions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chain does a whole saga in one transaction: after each decision but the last an
+// effect, with its key.
+func (h *byHand) chain(ctx context.Context, key string) error {
+	h.commits.Add(1)
+	return pgx.BeginFunc(ctx, h.pool, func(tx pgx.Tx) error {
+		for i := range h.decisions {
+			if err := h.decide(ctx, tx, key, &h.decisions[i]); err != nil || i == len(h.decisions)-1 {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO moves (what, effect) VALUES ($1, $2)`, "move", key+"/"+strconv.Itoa(i)); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO done (effect, outcome) VALUES ($1, $2)`, key+"/"+strconv.Itoa(i), "{}"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// decide makes a decision, in one statement.
+func (h *byHand) decide(ctx context.Context, on interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, key string, c *saga.Change,
+) error {
+	sql := `
 			WITH head AS (
 				UPDATE reservation SET sequence = $2::bigint, updated = $3::timestamptz, due = $4::timestamptz, status = $5::text, state = $6::bytea, work = $7::bytea
 				WHERE key = $1::text AND sequence = $2::bigint - 1 RETURNING key)
 			INSERT INTO decision (key, sequence, at, kind, data) SELECT key, $2::bigint, $3::timestamptz, $8::text, $9::bytea FROM head`
-		if c.Record.Sequence == 1 {
-			sql = `
+	if c.Record.Sequence == 1 {
+		sql = `
 			WITH head AS (
 				INSERT INTO reservation (key, sequence, updated, due, status, state, work)
 				VALUES ($1::text, $2::bigint, $3::timestamptz, $4::timestamptz, $5::text, $6::bytea, $7::bytea) ON CONFLICT DO NOTHING RETURNING key)
 			INSERT INTO decision (key, sequence, at, kind, data) SELECT key, $2::bigint, $3::timestamptz, $8::text, $9::bytea FROM head`
-		}
-		r := &c.Record
-		h.commits.Add(1)
-		tag, err := h.pool.Exec(ctx, sql, key, r.Sequence, r.Updated, pgtype.Timestamptz{Time: r.Due, Valid: !r.Due.IsZero()}, string(r.Status), r.State, r.Work,
-			c.Entry.Kind, c.Entry.Data)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() != 1 {
-			return errHandConflict
-		}
+	}
+	r := &c.Record
+	tag, err := on.Exec(ctx, sql, key, r.Sequence, r.Updated, pgtype.Timestamptz{Time: r.Due, Valid: !r.Due.IsZero()}, string(r.Status), r.State, r.Work,
+		c.Entry.Kind, c.Entry.Data)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() != 1 {
+		return errHandConflict
 	}
 	return nil
 }

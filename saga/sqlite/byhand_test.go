@@ -24,12 +24,14 @@ type byHand struct {
 
 	mu                                   sync.Mutex // over the connection
 	begin, commit, insert, update, enter *sql.Stmt
+	move, keep                           *sql.Stmt
 	commits                              atomic.Int64
 }
 
 type handDecision struct {
 	key    string
 	change *saga.Change
+	effect bool // it is followed by one
 	done   chan error
 }
 
@@ -48,13 +50,16 @@ func newByHand(b *testing.B, decisions []saga.Change) *byHand {
 		CREATE INDEX reservation_due ON reservation (due) WHERE due IS NOT NULL;
 		CREATE TABLE decision (
 			key TEXT NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
-			PRIMARY KEY (key, sequence)) STRICT, WITHOUT ROWID`)
+			PRIMARY KEY (key, sequence)) STRICT, WITHOUT ROWID;
+		CREATE TABLE moves (n INTEGER PRIMARY KEY, what TEXT NOT NULL);
+		CREATE TABLE done (key TEXT NOT NULL, effect INTEGER NOT NULL, outcome TEXT, PRIMARY KEY (key, effect)) STRICT, WITHOUT ROWID`)
 	require.NoError(b, err)
 	for stmt, text := range map[**sql.Stmt]string{
 		&h.begin: `BEGIN IMMEDIATE`, &h.commit: `COMMIT`,
 		&h.insert: `INSERT INTO reservation (sequence, updated, due, status, state, work, key) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		&h.update: `UPDATE reservation SET sequence = ?, updated = ?, due = ?, status = ?, state = ?, work = ? WHERE key = ? AND sequence = ?`,
-		&h.enter:  `INSERT INTO decision (key, sequence, at, kind, data) VALUES (?, ?, ?, ?, ?)`,
+		&h.move:   `INSERT INTO moves (what) VALUES (?)`, &h.keep: `INSERT INTO done (key, effect, outcome) VALUES (?, ?, ?)`,
+		&h.enter: `INSERT INTO decision (key, sequence, at, kind, data) VALUES (?, ?, ?, ?, ?)`,
 	} {
 		*stmt, err = db.PrepareContext(b.Context(), text)
 		require.NoError(b, err)
@@ -80,6 +85,16 @@ func (h *byHand) single(ctx context.Context, key string) error {
 		}
 	}
 	return nil
+}
+
+// chain does a whole saga in one transaction: after each decision but the last an
+// effect, with its key.
+func (h *byHand) chain(ctx context.Context, key string) error {
+	var all []*handDecision
+	for i := range h.decisions {
+		all = append(all, &handDecision{key: key, change: &h.decisions[i], effect: i < len(h.decisions)-1})
+	}
+	return h.together(ctx, all)
 }
 
 // group does a saga by way of the writer.
@@ -143,6 +158,15 @@ func (h *byHand) together(ctx context.Context, batch []*handDecision) error {
 			return errors.Join(errors.New("it is at another sequence"), err)
 		}
 		if _, err := h.enter.ExecContext(ctx, d.key, r.Sequence, e.At.UnixMicro(), e.Kind, e.Data); err != nil {
+			return err
+		}
+		if !d.effect {
+			continue
+		}
+		if _, err := h.move.ExecContext(ctx, "move"); err != nil {
+			return err
+		}
+		if _, err := h.keep.ExecContext(ctx, d.key, r.Sequence, "{}"); err != nil {
 			return err
 		}
 	}
