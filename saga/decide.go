@@ -306,7 +306,7 @@ func (t *draft) replied(i int, in *input) {
 		return
 	default:
 		w.Pending = remove(w.Pending, c.ID)
-		w.Given = append(w.Given, call{ID: c.ID, Request: c.Request, Data: c.Data})
+		w.give(&c)
 	}
 	t.reply(known, &c, in, false)
 }
@@ -578,9 +578,15 @@ func (t *draft) giveUp(which func(*call) bool) {
 		if !which(&c) {
 			return false
 		}
-		w.Given = append(w.Given, call{ID: c.ID, Request: c.Request, Data: c.Data})
+		w.give(&c)
 		return true
 	})
+}
+
+// give keeps what a late result needs of an effect that was given up.
+func (w *work) give(c *call) {
+	w.Given = append(w.Given, call{ID: c.ID, Request: c.Request, Data: c.Data})
+	w.Given = w.Given[max(0, len(w.Given)-maxGiven):]
 }
 
 func (t *draft) compensate(reason string) {

@@ -96,8 +96,9 @@ type meta struct {
 	TraceParent string    `json:"traceParent,omitempty"`
 }
 
-// maxSeen is how many ids of messages a saga remembers.
-const maxSeen = 128
+// maxSeen is how many ids of messages a saga remembers, maxGiven how many effects
+// that were given up.
+const maxSeen, maxGiven = 128, 128
 
 // undoSuffix is behind the key of an effect in that of its undo.
 const undoSuffix = "/undo"

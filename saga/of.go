@@ -136,7 +136,9 @@ func Retry(p RetryPolicy) Option { return Option{func(c *Command) { c.Retry = &p
 // Late has late results come to the function of [On], with [Reply].Late set: those
 // of an effect that was given up, by Cancel, by Compensate or because its
 // attempts had run out. Without it they change nothing but what is to be undone,
-// so that a reducer which does not look at Late cannot go forward by mistake.
+// so that a reducer which does not look at Late cannot go forward by mistake. A
+// saga remembers the last 128 that it has given up: a result of one before is
+// refused, and told to [Hooks].Refused if it was a message.
 //
 // It is for what cannot refuse to be done after it was undone, as a card that is
 // charged after all: the reducer can then refund it with a request of its own. It

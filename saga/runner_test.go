@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/store"
 )
@@ -539,4 +541,55 @@ func TestDefinitionsAreChecked(t *testing.T) {
 	require.ErrorIs(t, client.Run(t.Context()), effect.ErrNoHandler)
 	_, err = client.Start(t.Context(), Reservation.ID("a"), Reserve{})
 	require.ErrorIs(t, err, saga.ErrClosed)
+}
+
+// A saga that gives up effects for long does not grow with them, and takes late
+// results of the last.
+func TestEffectsGivenUpAreBounded(t *testing.T) {
+	t.Parallel()
+	const most, all = 128, 200
+	types := counterTypes()
+	reduce := countReducer(nil)
+	def := saga.Define("counter", reducer.Func[count, countAction](func(s *count, a countAction, env reducer.Env) effect.Effect[countAction] {
+		if f, ok := a.(foreign); ok && f.What == "give up" {
+			return cfx.All(cfx.Cancel("k"), cfx.Do(fetch{7}, saga.Key("k")))
+		}
+		return reduce(s, a, env)
+	}), types)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, id := t.Context(), counter.ID("a")
+		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(func(context.Context, int) (int, error) { return 0, saga.Later })}, def)
+		_, err := o.runner.Start(ctx, id, add{1})
+		require.NoError(t, err)
+		var sizes []int
+		for i := range all {
+			require.NoError(t, o.runner.Signal(ctx, id, fmt.Sprint("m", i), foreign{"give up"}))
+			synctest.Wait()
+			sizes = append(sizes, len(o.untilID(id, func(saga.Snapshot) bool { return true }).Work))
+		}
+		require.InDelta(t, sizes[most+20], sizes[all-1], 200, "it does not grow")
+		oldest := all - 1 - most // the last is pending, those before it are given up
+		calls := fetchesOf(t, o, id)
+		require.Len(t, calls, all)
+		_, err = o.runner.Resolve(ctx, id, calls[oldest-1], 1, nil, by)
+		require.ErrorIs(t, err, saga.ErrNotPending)
+		_, err = o.runner.Resolve(ctx, id, calls[oldest], 1, nil, by)
+		require.NoError(t, err)
+	})
+}
+
+// fetchesOf are the keys of the fetches that a saga has issued, in order.
+func fetchesOf(t *testing.T, o *office, id saga.ID) (keys []string) {
+	t.Helper()
+	entries, err := o.runner.History(t.Context(), id, 0, 10_000)
+	require.NoError(t, err)
+	for _, e := range entries {
+		var told struct{ Issued []string }
+		require.NoError(t, json.Unmarshal(e.Data, &told))
+		for _, issued := range told.Issued {
+			effect, _, _ := strings.Cut(issued, " ")
+			keys = append(keys, id.String()+"/"+effect)
+		}
+	}
+	return keys
 }
