@@ -30,10 +30,12 @@ func TestWhatHasComeMeanwhileComesFirst(t *testing.T) {
 		want      saga.Status
 	}{
 		"resolved": {func(t *testing.T, home saga.Store) {
+			t.Helper()
 			_, err := saga.NewOperator(home).Resolve(t.Context(), Reservation.ID("ann"), "reservation/ann/2/0", struct{}{}, nil, by)
 			require.NoError(t, err)
 		}, saga.Completed},
 		"cancelled": {func(t *testing.T, home saga.Store) {
+			t.Helper()
 			client, err := saga.New(home, saga.Config{Worker: "client"}, Reservation)
 			require.NoError(t, err)
 			require.NoError(t, client.Cancel(t.Context(), Reservation.ID("ann"), "changed my mind"))
