@@ -24,7 +24,7 @@ import (
 // the row. Both run in slices that take turns on one server, which waits for the
 // disk, so that the ratio holds on a machine that others use.
 //
-//	go test -run '^$' -bench Postgres -benchtime 2000x ./aggregate
+//	go test -run '^$' -bench Postgres -benchtime 2000x ./aggregate/integration
 func BenchmarkPostgres(b *testing.B) {
 	const conns = 20
 	server := postgrestest.Start(b, postgrestest.Config{Durable: true})
