@@ -12,7 +12,6 @@ import (
 
 	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/saga"
-	"github.com/seed57833328/rondo/saga/postgres"
 )
 
 const sagaUsage = `usage: rondo saga COMMAND [ARGUMENTS] --db URL [FLAGS]
@@ -207,11 +206,7 @@ func (c *call) help(cmd *sagaCommand, flags *flag.FlagSet) {
 func (c *call) run(ctx context.Context, cmd *sagaCommand) (err error) {
 	var done func() error
 	c.store, done, err = c.open(ctx, c.db)
-	var version *postgres.SchemaVersionError
-	switch {
-	case errors.As(err, &version) && version.Found < version.Want:
-		return &advised{err, "rondo migrate --db URL brings its schema up to date"}
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	defer func() {
