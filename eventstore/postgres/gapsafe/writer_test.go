@@ -56,6 +56,9 @@ func write(ctx context.Context, job task, out *bufio.Writer) error {
 	}
 	defer pool.Close()
 	store, err := postgres.New(ctx, pool, postgres.Config{})
+	for eventstore.Retryable(err) { // its session was killed meanwhile
+		store, err = postgres.New(ctx, pool, postgres.Config{})
+	}
 	if err != nil {
 		return err
 	}
