@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 	main()
 }
 
+// hung is after how long a program is taken to hang: it writes what its goroutines
+// are at, and ends.
+const hung = 5 * time.Minute
+
 // program is the program as a process of its own.
 type program struct {
 	*exec.Cmd
@@ -50,7 +54,11 @@ func start(t *testing.T, args ...string) *program {
 	require.NoError(t, err)
 	p.lines = bufio.NewScanner(stdout)
 	require.NoError(t, p.Start())
-	t.Cleanup(func() { _ = p.Process.Kill() }) // if it has not ended
+	hangs := time.AfterFunc(hung, func() { dump(p.Process) })
+	t.Cleanup(func() {
+		hangs.Stop()
+		_ = p.Process.Kill() // if it has not ended
+	})
 	return p
 }
 

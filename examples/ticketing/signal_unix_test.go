@@ -20,3 +20,6 @@ func cont(t *testing.T, p *os.Process) {
 	t.Helper()
 	require.NoError(t, p.Signal(syscall.SIGCONT))
 }
+
+// dump has a process of Go write what its goroutines are at, and end.
+func dump(p *os.Process) { _ = p.Signal(syscall.SIGQUIT) }
