@@ -25,7 +25,9 @@
 //
 // A feedback's version and position are in the headers [HeaderVersion] and
 // [HeaderPosition]: a caller that reads from a read model afterwards asks it for
-// that position at least.
+// that position at least. A saga has no version, and its decisions are not in the
+// log: [At] answers with the log's head, which is not below any event that the saga
+// has led to so far.
 //
 // # Concurrency
 //

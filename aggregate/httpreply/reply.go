@@ -7,13 +7,14 @@ import (
 	"strconv"
 
 	"github.com/seed57833328/rondo/aggregate"
+	"github.com/seed57833328/rondo/eventstore"
 )
 
 const (
 	// HeaderVersion has the version of the aggregate.
 	HeaderVersion = "Rondo-Version"
-	// HeaderPosition has the position of the aggregate's last event: read models
-	// that have come so far know of it.
+	// HeaderPosition has a position of the log, of an aggregate that of its last
+	// event: read models that have come so far know of what the answer tells.
 	HeaderPosition = "Rondo-Position"
 	// HeaderReplayed is "true" if the command was done before with the same
 	// idempotency key.
@@ -35,10 +36,17 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 func Feedback[S any](w http.ResponseWriter, status int, f aggregate.Feedback[S], body any) {
 	h := w.Header()
 	h.Set(HeaderVersion, strconv.FormatInt(int64(f.Version), 10))
-	h.Set(HeaderPosition, strconv.FormatInt(int64(f.Position), 10))
 	if f.Replayed {
 		h.Set(HeaderReplayed, "true")
 	}
+	At(w, status, f.Position, body)
+}
+
+// At answers with what is no aggregate's state and has no version, such as how a
+// saga stands, as JSON, and a position in a header: the log's head, read after
+// what the body tells was known.
+func At(w http.ResponseWriter, status int, p eventstore.Position, body any) {
+	w.Header().Set(HeaderPosition, strconv.FormatInt(int64(p), 10))
 	write(w, status, body)
 }
 

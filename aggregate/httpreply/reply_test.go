@@ -155,6 +155,17 @@ func TestFeedback(t *testing.T) {
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 }
 
+func TestAt(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	httpreply.At(w, http.StatusAccepted, 9_007_199_254_740_993, map[string]string{"phase": "paying"})
+	require.Equal(t, 202, w.Code)
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.Equal(t, []string{"9007199254740993"}, w.Header()["Rondo-Position"])
+	require.NotContains(t, w.Header(), "Rondo-Version")
+	require.JSONEq(t, `{"phase":"paying"}`, w.Body.String())
+}
+
 func TestReceipt(t *testing.T) {
 	t.Parallel()
 	id := uuid.MustParse("00000000-0000-0000-0000-000000000007")

@@ -60,7 +60,7 @@ func served(ctx context.Context, stop context.CancelCauseFunc, o options, h *hom
 	if err != nil {
 		return fmt.Errorf("--addr %s: %w", o.addr, err)
 	}
-	server := &http.Server{Handler: api.New(s), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: api.New(s, l), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(stdout, "serving http://%s, kept in %s\n", listener.Addr(), h.where())
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

@@ -15,10 +15,17 @@
 //	GET  /payments/{id}
 //
 // A POST to events takes an Idempotency-Key; a reservation's is its id.
+//
+// Every answer that is no error has a Rondo-Position: whoever reads from a read
+// model afterwards asks it for that position at least. Of an event, a section and a
+// payment it is that of their last event, and there is a Rondo-Version. A
+// reservation and a cancellation are sagas, which have neither: it is the log's head,
+// read after their decision was. A request that has a Rondo-Position is answered 503
+// by a log that has not come so far, such as one restored from a backup: nobody is
+// told less than they knew.
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,9 +56,16 @@ const (
 	maxWait = 30 * time.Second
 )
 
-// New makes the handler of a sale. It may be called from any goroutine.
-func New(s *sale.Sale) http.Handler {
-	a := &api{s}
+// Log is what the api asks of the sale's log.
+type Log interface {
+	// Head is the greatest committed position; see eventstore.Store.
+	Head(ctx context.Context) (eventstore.Position, error)
+}
+
+// New makes the handler of a sale with that log. It may be called from any
+// goroutine.
+func New(s *sale.Sale, log Log) http.Handler {
+	a := &api{s, log}
 	mux := http.NewServeMux()
 	for pattern, f := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"POST /events":                           a.draft,
@@ -70,7 +84,11 @@ func New(s *sale.Sale) http.Handler {
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			if err := f(w, r); err != nil {
+			err := a.reaches(r)
+			if err == nil {
+				err = f(w, r)
+			}
+			if err != nil {
 				httpreply.Error(w, r, err)
 			}
 		})
@@ -78,7 +96,10 @@ func New(s *sale.Sale) http.Handler {
 	return mux
 }
 
-type api struct{ sale *sale.Sale }
+type api struct {
+	sale *sale.Sale
+	log  Log
+}
 
 // statusError is an error with the status that it has over HTTP.
 type statusError struct {
@@ -129,6 +150,23 @@ func options(r *http.Request) (opts []aggregate.Option) {
 		opts = append(opts, aggregate.WithKey(key))
 	}
 	return opts
+}
+
+// reaches checks that the log has come as far as the request wants it.
+func (a *api) reaches(r *http.Request) error {
+	text := r.Header.Get(httpreply.HeaderPosition)
+	if text == "" {
+		return nil
+	}
+	want, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || want < 0 {
+		return &eventstore.InputError{Field: httpreply.HeaderPosition, Value: strconv.Quote(text), Want: "a whole number from 0"}
+	}
+	head, err := a.log.Head(r.Context())
+	if err == nil && head < eventstore.Position(want) {
+		err = &statusError{http.StatusServiceUnavailable, fmt.Sprintf("the log has come to position %d, not to %d", head, want)}
+	}
+	return err
 }
 
 func (a *api) draft(w http.ResponseWriter, r *http.Request) error {
@@ -187,7 +225,7 @@ func (a *api) showCancellation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return write(w, http.StatusOK, struct {
+	return a.write(w, r, http.StatusOK, struct {
 		Revoked  int          `json:"revoked"`
 		Refunded ticket.Money `json:"refunded"`
 	}{done.Revoked, done.Refunded})
@@ -326,16 +364,14 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, status int, id tick
 	case s.Phase == reservation.Requesting:
 		shown.Phase = reservation.Charging // to a customer it is the same
 	}
-	return write(w, status, shown)
+	return a.write(w, r, status, shown)
 }
 
-func write(w http.ResponseWriter, status int, body any) error {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(body); err != nil {
-		return err
+// write answers how a saga stands, with the log's head of now.
+func (a *api) write(w http.ResponseWriter, r *http.Request, status int, body any) error {
+	head, err := a.log.Head(r.Context())
+	if err == nil {
+		httpreply.At(w, status, head, body)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the reader may be gone, nobody is left to tell
-	return nil
+	return err
 }

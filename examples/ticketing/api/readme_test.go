@@ -7,33 +7,42 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/eventstore/memory"
 	"github.com/seed57833328/rondo/examples/ticketing/api"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
+	sagamemory "github.com/seed57833328/rondo/saga/memory"
 )
 
 // begin serves a sale in memory.
-func begin(t *testing.T) *httptest.Server {
+func begin(t *testing.T) (*httptest.Server, eventstore.Store) {
 	t.Helper()
-	s, err := sale.InMemory(sale.Config{})
+	log, err := memory.New(memory.Config{})
+	require.NoError(t, err)
+	s, err := sale.New(log, sagamemory.New(sagamemory.Config{}), sale.Config{})
 	require.NoError(t, err)
 	require.NoError(t, s.Run(t.Context()))
-	server := httptest.NewServer(api.New(s))
+	server := httptest.NewServer(api.New(s, log))
 	t.Cleanup(func() {
 		server.Close()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		require.NoError(t, s.Close(ctx))
 	})
-	return server
+	return server, log
 }
 
-var refunded = regexp.MustCompile(`,"refunded":\d+`)
+var (
+	refunded = regexp.MustCompile(`,"refunded":\d+`)
+	position = regexp.MustCompile(`position \d+`)
+)
 
 // The curl commands of the README are requests that give the output that is
 // printed there.
@@ -41,7 +50,8 @@ func TestREADME(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
-	server, n := begin(t), 0
+	server, _ := begin(t)
+	n := 0
 	for i, block := range strings.Split(string(text), "```") {
 		lines, console := strings.CutPrefix(block, "console\n")
 		if i%2 == 0 || !console {
@@ -57,6 +67,8 @@ func TestREADME(t *testing.T) {
 				// Whether the card was charged by then is a matter of moments.
 				want, got = refunded.ReplaceAllString(want, ""), refunded.ReplaceAllString(got, "")
 			}
+			// How far the saga has come beyond what the answer tells is, too.
+			want, got = position.ReplaceAllString(want, "position"), position.ReplaceAllString(got, "position")
 			require.Equal(t, want, got, "curl %s", line)
 			n++
 		}
@@ -111,15 +123,61 @@ func curl(t *testing.T, server string, args []string) string {
 	require.NoError(t, err)
 	told := strings.NewReplacer(`\n`, "\n", "%{http_code}", response.Status[:3],
 		"%header{rondo-version}", response.Header.Get("Rondo-Version"),
+		"%header{rondo-position}", response.Header.Get("Rondo-Position"),
 		"%header{idempotent-replayed}", response.Header.Get("Idempotent-Replayed"),
 		"%{content_type}", response.Header.Get("Content-Type")).Replace(format)
 	return string(got) + told
 }
 
+// The position of an answer about a saga is not below any event that the answer
+// tells of, and a session that sends it along is answered by this log.
+func TestPositions(t *testing.T) {
+	t.Parallel()
+	server, log := begin(t)
+	// ask returns the position of an answer, and the types of the events up to it.
+	ask := func(args string) (position string, types []string) {
+		t.Helper()
+		body, position, there := strings.Cut(curl(t, server.URL, append(strings.Fields(args), "-w", "position=%header{rondo-position}")), "position=")
+		p, err := strconv.ParseInt(position, 10, 64)
+		require.True(t, there)
+		require.NoError(t, err, "curl %s: %s", args, body)
+		for e, err := range log.ReadAll(t.Context(), 0, eventstore.Filter{}) {
+			require.NoError(t, err)
+			if e.Position <= eventstore.Position(p) {
+				types = append(types, e.Type)
+			}
+		}
+		return position, types
+	}
+	ask(`-d {"name":"gala","tiers":[{"name":"x","price":5}],"sections":[{"name":"x","tier":"x","rows":[6]}]} localhost:8080/events`)
+	ask(`-X POST localhost:8080/events/gala/publish`)
+	ask(`-X POST localhost:8080/events/gala/put-on-sale`)
+
+	held, types := ask(`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`)
+	require.Contains(t, types, "inventory.held")
+	seats := curl(t, server.URL, []string{"-H", "Rondo-Position: " + held, "localhost:8080/events/gala/sections/x"})
+	require.Contains(t, seats, `"free":5`)
+	_, types = ask(`localhost:8080/reservations/ann?wait=10s`)
+	require.Contains(t, types, "ticket.issued")
+
+	ask(`-d {"reservation":"cat","event":"gala","section":"x","quantity":1} localhost:8080/reservations`)
+	_, types = ask(`-X POST localhost:8080/reservations/cat/cancel`)
+	require.Contains(t, types, "inventory.released")
+
+	ask(`-X POST localhost:8080/events/gala/cancel`)
+	last, types := ask(`localhost:8080/events/gala/cancellation`)
+	require.Contains(t, types, "ticket.voided")
+
+	for want, status := range map[string]string{last: "200", last + "0": "503", "-1": "400", "soon": "400"} {
+		got := curl(t, server.URL, []string{"-H", "Rondo-Position: " + want, "localhost:8080/reservations/ann", "-w", "%{http_code}"})
+		require.True(t, strings.HasSuffix(got, status), "Rondo-Position: %s: %s", want, got)
+	}
+}
+
 // What makes no sense is told with the field, and what would be accepted.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
-	server := begin(t)
+	server, _ := begin(t)
 	long := strings.Repeat("x", 65)
 	for _, c := range []struct{ args, status, want string }{
 		{`-d nonsense localhost:8080/events`, "400", `"detail":"the body: invalid character`},
