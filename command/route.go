@@ -60,8 +60,10 @@ func Handle[C effect.Request[R], R any](name string, f func(context.Context, C) 
 	switch {
 	case f == nil:
 		r.problem = errors.New("its handler is nil")
-	case r.goType.Kind() == reflect.Interface || r.goType.Kind() == reflect.Pointer:
-		r.problem = fmt.Errorf("a %s cannot be registered, register what it stands for", r.goType.Kind())
+	case r.goType.Kind() == reflect.Interface:
+		r.problem = errors.New("an interface cannot be registered, register the types that implement it")
+	case r.goType.Kind() == reflect.Pointer:
+		r.problem = fmt.Errorf("a pointer cannot be registered, register %v", r.goType.Elem())
 	}
 	for _, o := range opts {
 		if o.apply != nil {

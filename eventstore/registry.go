@@ -105,9 +105,12 @@ func NewRegistry(types ...Type) (*Registry, error) {
 		if t.problem != nil {
 			fail("%w", t.problem)
 		}
-		if t.goType.Kind() == reflect.Interface || t.goType.Kind() == reflect.Pointer {
-			fail("a %s cannot be registered, register what it stands for", t.goType.Kind())
-		} else {
+		switch t.goType.Kind() {
+		case reflect.Interface:
+			fail("an interface cannot be registered, register the types that implement it")
+		case reflect.Pointer:
+			fail("a pointer cannot be registered, register %v", t.goType.Elem())
+		default:
 			for _, loss := range kept.Losses(t.goType.String(), t.goType, kept.TagMeant) {
 				fail("%s", loss)
 			}
@@ -147,11 +150,16 @@ func NewRegistry(types ...Type) (*Registry, error) {
 }
 
 // Encode makes an event of a value whose type is registered. Its ID and Meta are
-// zero. An unknown type is an *UnknownTypeError.
+// zero. An unknown type is an *UnknownTypeError, for [errors.As]; so is a pointer.
 func (r *Registry) Encode(event any) (Event, error) {
-	t := r.byType[reflect.TypeOf(event)]
+	goType := reflect.TypeOf(event)
+	t := r.byType[goType]
 	if t == nil {
-		return Event{}, &UnknownTypeError{Type: fmt.Sprintf("%T", event)}
+		var err error = &UnknownTypeError{Type: fmt.Sprintf("%T", event)}
+		if goType != nil && goType.Kind() == reflect.Pointer && r.byType[goType.Elem()] != nil {
+			err = fmt.Errorf("%w, but %v is: give the value that it points to", err, goType.Elem())
+		}
+		return Event{}, err
 	}
 	data, err := json.Marshal(event)
 	if err != nil {

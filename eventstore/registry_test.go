@@ -215,6 +215,10 @@ func TestRegistryDecodeErrors(t *testing.T) {
 		require.Empty(t, unknown.Stream)
 	}
 	require.EqualError(t, err, "event type eventstore_test.seatHeldV1 is not registered")
+	_, err = r.Encode(&seatHeldV1{})
+	require.EqualError(t, err, "event type *eventstore_test.seatHeldV1 is not registered")
+	_, err = r.Encode(&SeatsSold{})
+	require.EqualError(t, err, "event type *eventstore_test.SeatsSold is not registered, but eventstore_test.SeatsSold is: give the value that it points to")
 	odd, err := eventstore.NewRegistry(eventstore.TypeOf[unwritable]("odd", 1))
 	require.NoError(t, err)
 	_, err = odd.Encode(unwritable{})
@@ -277,8 +281,8 @@ func TestRegistryRefuses(t *testing.T) {
 			[]eventstore.Type{eventstore.TypeOf[Noted]("noted", 1), eventstore.TypeOf[Noted]("written", 1)},
 			[]string{`its Go type is registered as "noted"`},
 		},
-		"an interface":  {[]eventstore.Type{eventstore.TypeOf[seats]("seats", 1)}, []string{"a interface cannot be registered"}},
-		"a pointer":     {[]eventstore.Type{eventstore.TypeOf[*Noted]("noted", 1)}, []string{"a ptr cannot be registered"}},
+		"an interface":  {[]eventstore.Type{eventstore.TypeOf[seats]("seats", 1)}, []string{"an interface cannot be registered, register the types that implement it"}},
+		"a pointer":     {[]eventstore.Type{eventstore.TypeOf[*Noted]("noted", 1)}, []string{"a pointer cannot be registered, register eventstore_test.Noted"}},
 		"schema 0":      {[]eventstore.Type{eventstore.TypeOf[Noted]("noted", 0)}, []string{"schema is 0, want 1 to 32767"}},
 		"schema 32,768": {[]eventstore.Type{eventstore.TypeOf[Noted]("noted", 32_768)}, []string{"schema is 32768"}},
 		"missing upcasters": {

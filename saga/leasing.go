@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/fnv"
 )
 
@@ -35,7 +36,7 @@ func (x *run) beat(ctx context.Context) {
 	switch {
 	case errors.Is(err, ErrFenced):
 		x.disown(ctx)
-		x.fail(ErrFenced)
+		x.fail(fmt.Errorf("worker %q: %w: each process needs a Config.Worker of its own", w.ID, ErrFenced))
 		return
 	case err != nil:
 		if ctx.Err() == nil {

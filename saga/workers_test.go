@@ -189,7 +189,9 @@ func TestRestartGoesOnAtOnce(t *testing.T) {
 		again := open(t, home, h, saga.Config{Worker: "a"})
 		require.Equal(t, saga.Completed, again.wait("ann").Status)
 		require.Less(t, time.Since(began), time.Second)
-		require.ErrorIs(t, <-a.ended, saga.ErrFenced)
+		fenced := <-a.ended
+		require.ErrorIs(t, fenced, saga.ErrFenced)
+		require.EqualError(t, fenced, `run sagas: worker "a": another worker has this id: each process needs a Config.Worker of its own`)
 		a.ended = nil
 		require.NoError(t, a.runner.Shutdown(t.Context()))
 		require.Equal(t, map[string]int{"a": 64}, owned(t, home))

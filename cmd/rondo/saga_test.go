@@ -209,6 +209,19 @@ func TestList(t *testing.T) {
 	})
 }
 
+func TestAttemptsThatFailed(t *testing.T) {
+	t.Parallel()
+	for attempts, want := range map[int]string{
+		0: "title\n  a/b/1/0  put\n",
+		1: "title\n  a/b/1/0  put\n    1 attempt failed: no\n",
+		2: "title\n  a/b/1/0  put\n    2 attempts failed: no\n",
+	} {
+		var out strings.Builder
+		(&app{out: &out}).writeEffects("title", []saga.Effect{{ID: "a/b/1/0", Request: "put", Attempts: attempts, Error: "no"}}, "", time.Time{})
+		require.Equal(t, want, out.String())
+	}
+}
+
 func TestShow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -216,7 +229,7 @@ func TestShow(t *testing.T) {
 		out := d.does("show", "order/waits")
 		for _, want := range []string{
 			"saga       order/waits\n", "status     running\n", `state      {"Data":{"Item":"book"},"Step":1}`,
-			"pending\n  order/waits/2/0  ship {\"Item\":\"book\"}\n    1 attempts failed: the depot is closed; next in 59m",
+			"pending\n  order/waits/2/0  ship {\"Item\":\"book\"}\n    1 attempt failed: the depot is closed; next in 59m",
 			"to be undone, the last first\n  order/waits/1/0/undo  put",
 		} {
 			require.Contains(t, out, want)

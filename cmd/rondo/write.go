@@ -118,7 +118,11 @@ func (a *app) writeEffects(title string, effects []saga.Effect, suffix string, n
 			more = append(more, "child "+e.Child.String())
 		}
 		if e.Attempts > 0 {
-			more = append(more, fmt.Sprintf("%d attempts failed: %s", e.Attempts, oneLine(e.Error)))
+			attempts := "attempts"
+			if e.Attempts == 1 {
+				attempts = "attempt"
+			}
+			more = append(more, fmt.Sprintf("%d %s failed: %s", e.Attempts, attempts, oneLine(e.Error)))
 		}
 		switch {
 		case e.Later:
