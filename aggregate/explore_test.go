@@ -149,12 +149,16 @@ func (w *table) Append(_ context.Context, writes ...eventstore.Write) ([]eventst
 			}
 		}
 	}
+	var taken []eventstore.Claim
 	for _, write := range writes {
 		if write.Claim != nil {
-			if c, taken := w.Claims[write.Claim.Key]; taken {
-				return nil, &eventstore.ClaimedError{Claim: c}
+			if c, found := w.Claims[write.Claim.Key]; found {
+				taken = append(taken, c)
 			}
 		}
+	}
+	if len(taken) > 0 {
+		return nil, &eventstore.ClaimedError{Claim: taken[0], More: taken[1:]}
 	}
 	appended := make([]eventstore.Appended, len(writes))
 	for i, write := range writes {

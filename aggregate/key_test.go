@@ -103,6 +103,54 @@ func TestKeyTwoAtOnce(t *testing.T) {
 	require.Len(t, log.stream(t, t.Context(), "hall-a"), 1)
 }
 
+// A crowd that repeats what it has asked for, as clients do after an outage, costs
+// one append and not one for each: else it would be served more slowly than it comes
+// back, for ever.
+func TestKeysOfACrowd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const crowd = 100
+		log := newLog(t)
+		note := func(h *hallHost, who string, i int) (aggregate.Feedback[hall], error) {
+			return h.Execute(t.Context(), "a", note{fmt.Sprint(who, i)}, aggregate.WithKey(fmt.Sprint(who, i)))
+		}
+		before := hallsOn(t, log, aggregate.Config[hall]{})
+		for i := range crowd {
+			_, err := note(before, "old", i)
+			require.NoError(t, err)
+		}
+
+		h := hallsOn(t, log, aggregate.Config[hall]{})
+		log.appends.Store(0)
+		goOn := make(chan struct{})
+		log.on(func(context.Context, []eventstore.Write) error { <-goOn; return nil }, nil)
+		go note(h, "first", 0) //nolint:errcheck // it holds the others up
+		synctest.Wait()
+		var told sync.WaitGroup
+		for i := range crowd {
+			told.Go(func() {
+				got, err := note(h, "old", i)
+				require.NoError(t, err)
+				require.True(t, got.Replayed)
+				require.EqualValues(t, i+1, got.Version)
+			})
+			if i%10 == 0 {
+				told.Go(func() {
+					got, err := note(h, "new", i)
+					require.NoError(t, err)
+					require.False(t, got.Replayed)
+					require.Greater(t, got.Version, eventstore.Version(crowd))
+				})
+			}
+		}
+		synctest.Wait()
+		close(goOn)
+		told.Wait()
+		require.EqualValues(t, 3, log.appends.Load(), "the first, the crowd, and those of it who are new")
+		require.Len(t, log.stream(t, t.Context(), "hall-a"), crowd+1+crowd/10)
+	})
+}
+
 func TestKeyWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

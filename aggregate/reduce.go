@@ -291,7 +291,7 @@ func (r *rules[S, C, E]) refused(s *machine[S, C], err error, env reducer.Env) e
 			s.doing = pausing
 			out.add(r.fx.After(nil, pause(e[0].order.id, e[0].attempts), action[S, C]{kind: goOn}))
 		}
-	case errors.As(err, &claimed) && r.replays(s, b, &claimed.Claim, &out):
+	case errors.As(err, &claimed) && r.replays(s, b, claimed, &out):
 	case len(b.decisions) > 1 && !effect.Retryable(err):
 		// It may be the fault of one: each by itself.
 		s.solo = r.again(s, b, nil, &out)
@@ -331,21 +331,32 @@ func (r *rules[S, C, E]) again(s *machine[S, C], b *batch[S, C], conflict *event
 	return n
 }
 
-// replays answers the command whose key is taken as it was answered before, and
-// puts the others back. It reports false if the key is not one of the batch's.
-func (r *rules[S, C, E]) replays(s *machine[S, C], b *batch[S, C], c *eventstore.Claim, out *effects[action[S, C]]) bool {
-	i := slices.IndexFunc(b.decisions, func(d decision[S, C]) bool { return d.claim != nil && d.claim.Key == c.Key })
-	if i < 0 {
-		return false
+// replays answers the commands whose keys are taken as they were answered before,
+// all at once, and puts the others back: one by one a crowd that repeats what it has
+// asked for would cost an append for each. It reports false if none of the keys is
+// one of the batch's.
+func (r *rules[S, C, E]) replays(s *machine[S, C], b *batch[S, C], taken *eventstore.ClaimedError, out *effects[action[S, C]]) bool {
+	claims := map[string]*eventstore.Claim{taken.Claim.Key: &taken.Claim}
+	for i := range taken.More {
+		claims[taken.More[i].Key] = &taken.More[i]
 	}
-	d := b.decisions[i]
-	b.decisions = slices.Delete(b.decisions, i, i+1)
-	switch {
-	case d.gone:
-	case d.held:
-		out.add(r.fx.Resume(d.order.id, action[S, C]{kind: replay, order: d.order, payload: c}))
-	default:
-		out.add(r.replay(s, d.order, c))
+	n := len(b.decisions)
+	b.decisions = slices.DeleteFunc(b.decisions, func(d decision[S, C]) bool {
+		if d.claim == nil || claims[d.claim.Key] == nil {
+			return false
+		}
+		c := claims[d.claim.Key]
+		switch {
+		case d.gone:
+		case d.held:
+			out.add(r.fx.Resume(d.order.id, action[S, C]{kind: replay, order: d.order, payload: c}))
+		default:
+			out.add(r.replay(s, d.order, c))
+		}
+		return true
+	})
+	if len(b.decisions) == n {
+		return false
 	}
 	r.again(s, b, nil, out)
 	return true

@@ -52,6 +52,9 @@ func (e *DuplicateEventError) Error() string {
 // was written.
 type ClaimedError struct {
 	Claim Claim // that was committed with the key
+	// More are those of the append's other keys that are taken, in the order of the
+	// writes: who has many requests in one append need not meet them one by one.
+	More []Claim
 }
 
 func (e *ClaimedError) Error() string {

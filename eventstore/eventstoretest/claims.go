@@ -3,6 +3,7 @@ package eventstoretest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,7 @@ import (
 var claimTests = []subtest{
 	{"is committed with its events", claimCommitted},
 	{"a key that is taken", claimTaken},
+	{"many keys that are taken", claimsTaken},
 	{"a key whose time has run out", claimExpired},
 	{"without events", claimAlone},
 	{"goes with an append that is refused", claimRolledBack},
@@ -54,11 +56,15 @@ func (s *scene) theClaim(ctx context.Context, key string) *eventstore.Claim {
 	return c
 }
 
-func (s *scene) claimed(err error, want *eventstore.Claim) {
+func (s *scene) claimed(err error, want *eventstore.Claim, more ...*eventstore.Claim) {
 	s.Helper()
 	var claimed *eventstore.ClaimedError
 	require.ErrorAs(s, err, &claimed)
 	require.Equal(s, *want, claimed.Claim, "the claim that was first")
+	require.Len(s, claimed.More, len(more), "claims that are taken besides")
+	for i := range more {
+		require.Equal(s, *more[i], claimed.More[i])
+	}
 	require.False(s, eventstore.Retryable(err))
 }
 
@@ -111,6 +117,40 @@ func claimTaken(s *scene) {
 	b.Claim = claim(a.Claim.Key, "b")
 	_, err = s.Store.Append(ctx, a, b)
 	s.inputError(err, "the same key twice")
+}
+
+// claimsTaken has one append meet all that is taken at once: keys that are free, that
+// have run out, and that are another tenant's or stream's stand between.
+func claimsTaken(s *scene) {
+	ctx := s.ctx()
+	var writes []eventstore.Write
+	var taken []*eventstore.Claim
+	for i := range 40 {
+		var w eventstore.Write
+		if i%3 == 0 {
+			w = write(s.stream(), eventstore.Any, 1)
+		}
+		key := s.unique()
+		first := claim(key, fmt.Sprint(i))
+		switch i % 4 {
+		case 0:
+			s.append(ctx, eventstore.Write{Claim: expired(first)})
+		case 1, 2:
+			s.append(ctx, eventstore.Write{Claim: first})
+			taken = append(taken, first)
+		}
+		w.Claim = claim(key, "again")
+		writes = append(writes, w)
+	}
+	slices.Reverse(writes)
+	slices.Reverse(taken)
+	_, err := s.Store.Append(ctx, writes...)
+	s.claimed(err, taken[0], taken[1:]...)
+	for i := range writes {
+		if c := s.loadClaim(ctx, writes[i].Claim.Key); c != nil {
+			require.NotEqual(s, "again", string(c.Result), "all or nothing")
+		}
+	}
 }
 
 func claimExpired(s *scene) {

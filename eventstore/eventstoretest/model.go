@@ -128,13 +128,17 @@ func (m *model) verdict(writes []eventstore.Write) error {
 			}
 		}
 	}
+	var taken []eventstore.Claim
 	for _, w := range writes {
 		if w.Claim == nil {
 			continue
 		}
 		if c, found := m.valid(w.Claim.Key); found {
-			return &eventstore.ClaimedError{Claim: c}
+			taken = append(taken, c)
 		}
+	}
+	if len(taken) > 0 {
+		return &eventstore.ClaimedError{Claim: taken[0], More: taken[1:]}
 	}
 	for _, w := range writes {
 		if actual := eventstore.Version(len(m.streams[w.Stream])); len(w.Events) > 0 && !w.Expected.Allows(actual) {
@@ -160,6 +164,10 @@ func (m *model) append(ctx context.Context, t *rapid.T) {
 		require.Equal(t, fmt.Sprintf("%T", want), fmt.Sprintf("%T", err), "error of %+v: %v", writes, err)
 		if !errors.As(want, new(*eventstore.InputError)) {
 			require.Equal(t, want.Error(), err.Error())
+		}
+		var claimed *eventstore.ClaimedError
+		if errors.As(err, &claimed) {
+			require.Equal(t, want, error(claimed))
 		}
 		return
 	}

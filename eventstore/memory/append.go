@@ -50,13 +50,17 @@ func (t *tenant) check(writes []eventstore.Write, now time.Time) error {
 			}
 		}
 	}
+	var taken []eventstore.Claim
 	for i := range writes {
 		if writes[i].Claim == nil {
 			continue
 		}
 		if c, found := t.claims[writes[i].Claim.Key]; found && c.Until.After(now) {
-			return &eventstore.ClaimedError{Claim: cloneClaim(c)}
+			taken = append(taken, cloneClaim(c))
 		}
+	}
+	if len(taken) > 0 {
+		return &eventstore.ClaimedError{Claim: taken[0], More: taken[1:]}
 	}
 	for i := range writes {
 		w := &writes[i]

@@ -44,7 +44,10 @@ func (s *Store) Append(ctx context.Context, writes ...eventstore.Write) ([]event
 		if !errors.As(err, &taken) {
 			return appended, err
 		}
-		err = s.claimed(ctx, r.tenant, taken.key)
+		claims, err := s.taken(ctx, r, taken.key)
+		if err == nil {
+			err = r.claimed(claims)
+		}
 		if err != nil {
 			return nil, err
 		}

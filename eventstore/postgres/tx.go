@@ -90,12 +90,12 @@ func (s *Store) AppendTx(ctx context.Context, tx pgx.Tx, writes ...eventstore.Wr
 		var taken *takenError
 		switch {
 		case errors.As(v.err, &taken):
-			c, found, err := loadClaimTx(ctx, tx, r.tenant, taken.key)
+			claims, err := takenTx(ctx, tx, r, taken.key)
 			if err != nil {
 				return nil, explain("append", err)
 			}
-			if found {
-				return nil, &eventstore.ClaimedError{Claim: c}
+			if err := r.claimed(claims); err != nil {
+				return nil, err
 			}
 		case err == nil:
 			return nil, v.err
@@ -149,16 +149,6 @@ func appendShared(ctx context.Context, tx pgx.Tx, r *request, careful bool) (ver
 func isUniqueViolation(err error) bool {
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && refused.Code == pghome.UniqueViolation
-}
-
-func loadClaimTx(ctx context.Context, tx pgx.Tx, tenant, key string) (c eventstore.Claim, found bool, err error) {
-	c.Key = key
-	err = tx.QueryRow(ctx, loadClaimSQL, tenant, key).Scan(&c.Hash, &c.Result, &c.Until)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return eventstore.Claim{}, false, nil
-	}
-	c.Until = c.Until.UTC()
-	return c, err == nil, err
 }
 
 // lostTx is the error of an append that loses to what its transaction cannot see,

@@ -153,16 +153,20 @@ func (a *appending) check(ctx context.Context, x sqlitefile.Executor, now time.T
 			}
 		}
 	}
+	var taken []eventstore.Claim
 	for i := range a.writes {
 		if c := a.writes[i].Claim; c != nil {
-			taken, found, err := loadClaim(ctx, x, a.tenant, c.Key, now)
+			there, found, err := loadClaim(ctx, x, a.tenant, c.Key, now)
 			if err != nil {
 				return nil, err
 			}
 			if found {
-				return &eventstore.ClaimedError{Claim: taken}, nil
+				taken = append(taken, there)
 			}
 		}
+	}
+	if len(taken) > 0 {
+		return &eventstore.ClaimedError{Claim: taken[0], More: taken[1:]}, nil
 	}
 	for i := range a.writes {
 		w := &a.writes[i]
