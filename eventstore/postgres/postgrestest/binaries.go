@@ -32,9 +32,15 @@ var findBin = sync.OnceValue(func() string {
 			return dir
 		}
 	}
-	return newestBin("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin",
-		"/usr/local/opt/postgresql@*/bin", "/usr/local/pgsql*/bin")
+	return newestBin(installed...)
 })
+
+// installed is where systems install PostgreSQL, some with several versions side
+// by side.
+var installed = []string{
+	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin",
+	"/usr/local/opt/postgresql@*/bin", "/usr/local/pgsql*/bin",
+}
 
 // newestBin returns the folder with the highest version among those that match.
 func newestBin(patterns ...string) string {
