@@ -180,6 +180,10 @@ func (l *live) judge(ctx context.Context, s *sale.Sale, rt *fastRuntime, err err
 	code := verdict(report.Passed(), err, l.stdout, l.stderr)
 	l.forget = code == exitOK
 	if code != exitOK {
+		if again := l.home.again(); tally.Stuck > 0 && again != "" {
+			db := strings.ReplaceAll(l.home.name, "'", `'\''`)
+			fmt.Fprintf(l.stdout, "to see what is stuck: go run ./cmd/rondo saga list --status stuck --db '%s'; what was mended goes on with: %s\n", db, again)
+		}
 		fmt.Fprintf(l.stdout, "to simulate a sale with the same customers and failures: go run ./examples/ticketing --seed %d%s\n", l.terms.Seed, l.repeat())
 	}
 	return code

@@ -89,7 +89,7 @@ func (b *board) get(id ticket.Reservation) (reservation.State, bool) {
 
 // until waits until a reservation that is there stands as wanted. When ctx ends it
 // returns how it stands then.
-func (b *board) until(ctx context.Context, id ticket.Reservation, want func(reservation.State) bool) (reservation.State, error) {
+func (b *board) until(ctx context.Context, id ticket.Reservation, want func(reservation.State, saga.Status) bool) (reservation.State, error) {
 	for {
 		b.mu.Lock()
 		s := b.stands[id]
@@ -98,7 +98,7 @@ func (b *board) until(ctx context.Context, id ticket.Reservation, want func(rese
 			return reservation.State{}, saga.ErrNotFound
 		}
 		state := s.state
-		if want(state) {
+		if want(state, s.status) {
 			b.mu.Unlock()
 			return state, nil
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/seed57833328/rondo/examples/ticketing/inventory"
 	"github.com/seed57833328/rondo/examples/ticketing/reservation"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
+	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/store"
 )
 
@@ -141,7 +142,8 @@ func (c *customer) order(attempt int) reservation.Order {
 }
 
 // reservePatiently is Reserve for a customer who cancels after a while, and then
-// hears what came of it too. What was decided already need not be asked for.
+// hears what came of it too. What was decided already need not be asked for, and
+// what is stuck is not waited for: an operator may take days.
 func (s *Sale) reservePatiently(ctx context.Context, order reservation.Order, patience time.Duration) (reservation.Outcome, error) {
 	if r, found := s.board.get(order.Reservation); found && r.Phase.Decided() {
 		return r.Outcome, nil
@@ -152,5 +154,11 @@ func (s *Sale) reservePatiently(ctx context.Context, order reservation.Order, pa
 		})
 		defer timer.Stop()
 	}
-	return s.Reserve(ctx, order)
+	if err := s.Start(ctx, order); err != nil {
+		return reservation.Outcome{}, err
+	}
+	state, err := s.board.until(ctx, order.Reservation, func(_ reservation.State, status saga.Status) bool {
+		return status.Ended() || status == saga.Stuck
+	})
+	return state.Outcome, err
 }

@@ -328,7 +328,7 @@ func (s *Sale) Await(ctx context.Context, id ticket.Reservation) (reservation.Ou
 // Until waits until a reservation that was started stands as wanted. When ctx ends
 // before, it is an error, and the state is as it stands then.
 func (s *Sale) Until(ctx context.Context, id ticket.Reservation, want func(reservation.State) bool) (reservation.State, error) {
-	return s.board.until(store.WithRuntime(ctx, s.runtime), id, want)
+	return s.board.until(store.WithRuntime(ctx, s.runtime), id, func(state reservation.State, _ saga.Status) bool { return want(state) })
 }
 
 // Event asks something of an event, and sees to what follows from that: sections

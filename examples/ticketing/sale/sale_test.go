@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/aggregate"
+	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/eventstore/memory"
 	"github.com/seed57833328/rondo/examples/ticketing/audit"
 	"github.com/seed57833328/rondo/examples/ticketing/event"
 	"github.com/seed57833328/rondo/examples/ticketing/gateway"
@@ -19,6 +21,7 @@ import (
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
 	"github.com/seed57833328/rondo/examples/ticketing/ticket"
 	"github.com/seed57833328/rondo/saga"
+	sagamemory "github.com/seed57833328/rondo/saga/memory"
 	"github.com/seed57833328/rondo/store"
 	"github.com/seed57833328/rondo/store/sim"
 )
@@ -330,6 +333,45 @@ func TestInterruptedSale(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 	_, err = s.Reserve(t.Context(), want("ann", 1))
 	require.True(t, errors.Is(err, saga.ErrClosed) || errors.Is(err, store.ErrClosed), "%v", err)
+}
+
+// Nobody waits for what is stuck: the sale ends, and its audit says what an operator
+// has to see to.
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	err := sim.Run(1, func(ctx context.Context, rt *sim.Runtime) {
+		log, err := memory.New(memory.Config{Now: rt.Now})
+		require.NoError(t, err)
+		s, err := sale.New(unreleasing{log}, sagamemory.New(sagamemory.Config{Now: rt.Now}), sale.Config{Runtime: rt, Rates: gateway.Rates{Decline: 1}})
+		require.NoError(t, err)
+		require.NoError(t, s.Run(ctx))
+		require.NoError(t, s.Open(ctx, gala(4, 4)))
+		require.NoError(t, s.Serve(ctx, 1, 1))
+		records, err := s.Records(ctx)
+		require.NoError(t, err)
+		require.Len(t, records.Stuck, 2, "with two cards")
+		for _, why := range records.Stuck {
+			require.Contains(t, why, `request "release-seats" (1/0/undo) must succeed`)
+			require.Contains(t, why, errUnreleased.Error())
+		}
+		require.False(t, audit.Run(records).Passed())
+		require.NoError(t, s.Close(ctx))
+	})
+	require.NoError(t, err)
+}
+
+var errUnreleased = errors.New("seats are never released")
+
+// unreleasing is a log that has something against seats that are released.
+type unreleasing struct{ eventstore.Store }
+
+func (u unreleasing) Append(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
+	for _, w := range writes {
+		if slices.ContainsFunc(w.Events, func(e eventstore.Event) bool { return e.Type == "inventory.released" }) {
+			return nil, errUnreleased
+		}
+	}
+	return u.Store.Append(ctx, writes...)
 }
 
 func TestWatch(t *testing.T) {
