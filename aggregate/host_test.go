@@ -275,7 +275,7 @@ func TestConflictsAreBounded(t *testing.T) {
 		require.EqualValues(t, 6, conflict.Actual)
 		require.True(t, aggregate.IsConflict(err))
 		require.False(t, aggregate.Retryable(err))
-		require.ErrorContains(t, err, `hall "a": decided 6 times, others were faster`)
+		require.ErrorContains(t, err, `hall "a": decision 6 came too late`)
 		require.EqualValues(t, 6, log.appends.Load())
 
 		log.on(nil, nil)

@@ -321,7 +321,7 @@ func (r *rules[S, C, E]) again(s *machine[S, C], b *batch[S, C], conflict *event
 		switch {
 		case d.gone: // its caller was told that it may be done; it need not be
 		case d.attempts >= r.attempts:
-			r.fail(d, fmt.Errorf("decided %d times, others were faster: %w", d.attempts, conflict), out)
+			r.fail(d, fmt.Errorf("decision %d came too late: %w", d.attempts, conflict), out)
 		default:
 			back = append(back, d.entry)
 		}

@@ -320,7 +320,7 @@ func (t *draft) again(c *call, id string, f *EffectError, known *RequestType, he
 	must := !heard || t.next.Work.Pivoted
 	switch {
 	case must && (f.Rejected || f.Final || c.Attempts >= t.stuckAfter):
-		t.problem = fmt.Errorf("request %q (%s) must succeed, and has failed %d times: %w", c.Request, id, c.Attempts, f)
+		t.problem = fmt.Errorf("request %q (%s) must succeed, and failed at attempt %d: %w", c.Request, id, c.Attempts, f)
 		t.spent = true
 		return false
 	case !must && (f.Final || c.Attempts >= policy.withDefaults().Attempts):

@@ -198,7 +198,7 @@ func TestScenario(t *testing.T) {
 			s := sagatest.BeginWith(t, Reservation, sagatest.Config{StuckAfter: 3}, Reserve{"ann", 2})
 			s.Cancel("changed my mind")
 			s.Exhaust(ReleaseSeats{}, errDown)
-			s.Stuck("has failed 3 times")
+			s.Stuck("failed at attempt 3")
 		},
 		"stuck at a rejection of an undo": func(t *fakeT) {
 			s := begun(t)
