@@ -70,6 +70,8 @@ flake: ## Run the tests that depend on order and time 50 times under the race de
 long: ## Run what is short in other runs at its full length (an hour or more)
 	RONDO_LONG=1 RONDO_SAGA_ROUNDS=200 $(GO) test -timeout 120m ./saga/...
 	RONDO_GAPSAFE_EVENTS=1000000 $(GO) test -timeout 120m -run ManyProcesses ./eventstore/postgres/gapsafe
+	RONDO_READ_EVENTS=1000000 $(GO) test -timeout 120m -run TestReadingIsFlat ./eventstore
+	RONDO_KILL_ROUNDS=200 $(GO) test -timeout 120m -run TestKilled ./eventstore/publish
 	RONDO_LONG=1 RONDO_KILL_ROUNDS=200 $(GO) test -timeout 120m -run 'Killed|EveryWrite' ./examples/ticketing/...
 
 .PHONY: seeds
