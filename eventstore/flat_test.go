@@ -21,6 +21,9 @@ import (
 // what has been handed out is not kept. There are 50,000 events, or as many as
 // RONDO_READ_EVENTS says.
 func TestReadingIsFlat(t *testing.T) { //nolint:paralleltest // it looks at the memory of the process
+	if testing.Short() {
+		t.Skip("it writes 50,000 events, which takes minutes under the race detector")
+	}
 	n := 50_000
 	if text := os.Getenv("RONDO_READ_EVENTS"); text != "" {
 		var err error
