@@ -54,11 +54,11 @@ func served(ctx context.Context, stop context.CancelCauseFunc, o options, h *hom
 		return err
 	}
 	if err := s.Run(ctx); err != nil {
-		return err
+		return errors.Join(err, s.Close(ctx))
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr)
 	if err != nil {
-		return fmt.Errorf("--addr %s: %w", o.addr, err)
+		return errors.Join(fmt.Errorf("--addr %s: %w", o.addr, err), s.Close(ctx))
 	}
 	server := &http.Server{Handler: api.New(s, l), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(stdout, "serving http://%s, kept in %s\n", listener.Addr(), h.where())
