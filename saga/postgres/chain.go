@@ -46,13 +46,46 @@ var chainSQL = func() map[chainKind]string {
 	return all
 }()
 
-// joined is the transaction of a CommitTx, in the context of its function.
+// joined is the transaction of a CommitTx, in the context of its function. What
+// nobody waits for, its beginning among it, is sent with the next statement that
+// somebody does: a round trip costs more than most of them.
 type joined struct {
 	store *Store
-	tx    pgx.Tx
+	tx    pgx.Tx // nil if it has not begun
+	later []statement
+}
+
+type statement struct {
+	sql  string
+	args []any
 }
 
 type joinedKey struct{}
+
+// send sends statements, behind those that were left for later.
+func (j *joined) send(ctx context.Context, b *pgx.Batch) error {
+	all := &pgx.Batch{}
+	if j.tx == nil {
+		all.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	}
+	for _, s := range j.later {
+		all.Queue(s.sql, s.args...)
+	}
+	all.QueuedQueries, j.later = append(all.QueuedQueries, b.QueuedQueries...), j.later[:0]
+	if j.tx != nil {
+		return j.tx.SendBatch(ctx, all).Close()
+	}
+	results := j.store.pool.SendBatch(ctx, all)
+	j.tx = results.Tx()
+	return results.Close()
+}
+
+// rollBack does nothing after the commit. The context may have ended.
+func (j *joined) rollBack(ctx context.Context) {
+	if j.tx != nil {
+		_ = j.tx.Rollback(context.WithoutCancel(ctx)) // a connection that cannot roll back is closed, which does
+	}
+}
 
 // Joins tells whether db is this home, or the pool that it was given; see
 // [saga.Transactional].
@@ -74,13 +107,12 @@ func (s *Store) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, err
 // [saga.Transactional]. The transaction is READ COMMITTED.
 func (s *Store) CommitTx(ctx context.Context, f func(ctx context.Context) ([]saga.Change, error)) (verdict saga.Verdict, err error) {
 	const doing = "commit decisions with their effects"
-	tx, err := s.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-	if err != nil {
+	if err := s.open(ctx); err != nil {
 		return 0, explain(doing, err)
 	}
-	// After the commit it does nothing. The context may have ended.
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // a connection that cannot roll back is closed, which does
-	changes, err := f(context.WithValue(ctx, joinedKey{}, joined{s, tx}))
+	j := &joined{store: s}
+	defer j.rollBack(ctx)
+	changes, err := f(context.WithValue(ctx, joinedKey{}, j))
 	if err == nil {
 		err = saga.CheckChain(changes)
 	}
@@ -89,13 +121,15 @@ func (s *Store) CommitTx(ctx context.Context, f func(ctx context.Context) ([]sag
 	}
 	c := chainOf(changes)
 	var made int32
-	if err := tx.QueryRow(ctx, chainSQL[c.kind], c.args...).Scan(&made); err != nil {
+	b := &pgx.Batch{}
+	b.Queue(chainSQL[c.kind], c.args...).QueryRow(func(row pgx.Row) error { return row.Scan(&made) })
+	if err := j.send(ctx, b); err != nil {
 		return 0, s.ended(ctx, explain(doing, err))
 	}
 	if verdict = saga.Verdict(made); verdict != saga.Committed {
 		return verdict, nil
 	}
-	if err := tx.Commit(ctx); err != nil {
+	if err := j.tx.Commit(ctx); err != nil {
 		return 0, s.ended(ctx, explain(doing, err))
 	}
 	if c.posts {

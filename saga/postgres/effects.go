@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/eventstore"
@@ -159,18 +161,19 @@ func keyOf(ctx context.Context) (key, error) {
 
 // once does an effect, or finds what it has come to.
 func (k key) once(ctx context.Context, db Beginner, f func(context.Context, pgx.Tx) (*outcome, error)) (known *outcome, err error) {
-	if j, ok := ctx.Value(joinedKey{}).(joined); ok && j.store.Joins(db) {
-		return k.within(ctx, j.tx, f)
+	if j, ok := ctx.Value(joinedKey{}).(*joined); ok && j.store.Joins(db) {
+		return k.within(ctx, j, f)
 	}
 	err = k.inTx(ctx, db, func(tx pgx.Tx) error {
 		var claimed bool
-		if claimed, known, err = k.claim(ctx, tx); err != nil || !claimed {
+		if claimed, known, err = k.claim(ctx, &joined{tx: tx}); err != nil || !claimed {
 			return err
 		}
 		if known, err = k.attempt(ctx, tx, f); err != nil {
 			return err
 		}
-		return k.keep(ctx, tx, known)
+		_, err = tx.Exec(ctx, keepEffectSQL, k.saga, k.effect, known)
+		return k.problem("keep the outcome of", err)
 	})
 	if err == nil || k.undo || !saga.IsRejected(err) || errors.Is(err, ErrUndone) {
 		return known, err
@@ -188,33 +191,38 @@ func (k key) once(ctx context.Context, db Beginner, f func(context.Context, pgx.
 	return known, err
 }
 
+// Where the function of an effect begins, in a transaction that does more.
+const (
+	beginEffectSQL    = `SAVEPOINT rondo_effect`
+	endEffectSQL      = `RELEASE SAVEPOINT rondo_effect`
+	rollBackEffectSQL = `ROLLBACK TO SAVEPOINT rondo_effect`
+)
+
 // within is once in a transaction that does more. What is rejected is rolled back to
 // where it began.
-func (k key) within(ctx context.Context, tx pgx.Tx, f func(context.Context, pgx.Tx) (*outcome, error)) (*outcome, error) {
-	claimed, known, err := k.claim(ctx, tx)
+func (k key) within(ctx context.Context, j *joined, f func(context.Context, pgx.Tx) (*outcome, error)) (*outcome, error) {
+	claimed, known, err := k.claim(ctx, j, beginEffectSQL)
 	if err != nil || !claimed {
 		return known, err
 	}
-	inner, err := tx.Begin(ctx) // a savepoint
-	if err != nil {
-		return nil, k.problem("begin", err)
-	}
-	known, err = k.attempt(ctx, inner, f)
-	switch {
-	case err == nil:
-		err = k.problem("end", inner.Commit(ctx))
-	case saga.IsRejected(err) && !k.undo:
-		known, err = &outcome{Rejected: saga.Failure(ctx, err)}, k.problem("roll back", inner.Rollback(ctx))
+	known, err = k.attempt(ctx, j.tx, f)
+	if err != nil && saga.IsRejected(err) && !k.undo {
+		known = &outcome{Rejected: saga.Failure(ctx, err)}
+		_, err = j.tx.Exec(ctx, rollBackEffectSQL)
+		err = k.problem("roll back", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return known, k.keep(ctx, tx, known)
+	j.later = append(j.later, statement{sql: endEffectSQL}, statement{keepEffectSQL, []any{k.saga, k.effect, known}})
+	return known, nil
 }
 
 // attempt runs f.
 func (k key) attempt(ctx context.Context, tx pgx.Tx, f func(context.Context, pgx.Tx) (*outcome, error)) (*outcome, error) {
-	known, err := f(ctx, handlerTx{tx})
+	its := &handlerTx{Tx: tx}
+	defer its.returned.Store(true)
+	known, err := f(ctx, its)
 	if errors.Is(err, saga.Later) {
 		known, err = &outcome{Later: true}, nil
 	}
@@ -224,27 +232,28 @@ func (k key) attempt(ctx context.Context, tx pgx.Tx, f func(context.Context, pgx
 	return known, err
 }
 
-func (k key) keep(ctx context.Context, tx pgx.Tx, known *outcome) error {
-	_, err := tx.Exec(ctx, keepEffectSQL, k.saga, k.effect, known)
-	return k.problem("keep the outcome of", err)
-}
-
-// claim makes an effect this transaction's, or finds what it has come to.
-func (k key) claim(ctx context.Context, tx pgx.Tx) (claimed bool, known *outcome, err error) {
-	tag, err := tx.Exec(ctx, claimEffectSQL, k.saga, k.effect)
-	if err != nil {
+// claim makes an effect this transaction's, or finds what it has come to. What goes
+// with it are statements to be made at the same time.
+func (k key) claim(ctx context.Context, j *joined, with ...string) (claimed bool, known *outcome, err error) {
+	b := &pgx.Batch{}
+	b.Queue(claimEffectSQL, k.saga, k.effect).Exec(func(tag pgconn.CommandTag) error {
+		claimed = tag.RowsAffected() == 1
+		return nil
+	})
+	if k.undo {
+		// If this undo was done before, what it undoes is buried.
+		b.Queue(buryEffectSQL, k.saga, k.undoes())
+	}
+	for _, sql := range with {
+		b.Queue(sql)
+	}
+	if err := j.send(ctx, b); err != nil {
 		return false, nil, k.problem("claim", err)
 	}
-	if claimed = tag.RowsAffected() == 1; !claimed {
-		known, err = k.find(ctx, tx)
-		return false, known, err
+	if !claimed {
+		known, err = k.find(ctx, j.tx)
 	}
-	if k.undo {
-		if _, err := tx.Exec(ctx, buryEffectSQL, k.saga, k.undoes()); err != nil {
-			return false, nil, k.problem("bury what is undone by", err)
-		}
-	}
-	return true, nil, nil
+	return claimed, known, err
 }
 
 // find returns what an effect has come to.
@@ -291,9 +300,73 @@ func (k key) problem(doing string, err error) error {
 	return explained
 }
 
-// handlerTx is a transaction that is not the function's to end.
-type handlerTx struct{ pgx.Tx }
+// handlerTx is a transaction that is not the function's to end, nor to use when it
+// has returned.
+type handlerTx struct {
+	pgx.Tx
+	returned atomic.Bool
+}
 
-func (handlerTx) Commit(context.Context) error { return ErrNotYours }
+func (t *handlerTx) use() error {
+	if t.returned.Load() {
+		return pgx.ErrTxClosed
+	}
+	return nil
+}
 
-func (handlerTx) Rollback(context.Context) error { return ErrNotYours }
+func (*handlerTx) Commit(context.Context) error { return ErrNotYours }
+
+func (*handlerTx) Rollback(context.Context) error { return ErrNotYours }
+
+func (t *handlerTx) Begin(ctx context.Context) (pgx.Tx, error) {
+	if err := t.use(); err != nil {
+		return nil, err
+	}
+	return t.Tx.Begin(ctx)
+}
+
+func (t *handlerTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	if err := t.use(); err != nil {
+		return 0, err
+	}
+	return t.Tx.CopyFrom(ctx, table, columns, rows)
+}
+
+func (t *handlerTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if err := t.use(); err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	return t.Tx.SendBatch(ctx, b)
+}
+
+func (t *handlerTx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+	if err := t.use(); err != nil {
+		return nil, err
+	}
+	return t.Tx.Prepare(ctx, name, sql)
+}
+
+func (t *handlerTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if err := t.use(); err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	return t.Tx.Exec(ctx, sql, args...)
+}
+
+func (t *handlerTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if err := t.use(); err != nil {
+		return nil, err
+	}
+	return t.Tx.Query(ctx, sql, args...)
+}
+
+func (t *handlerTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if err := t.use(); err != nil {
+		return noRow{err}
+	}
+	return t.Tx.QueryRow(ctx, sql, args...)
+}
+
+type noRow struct{ err error }
+
+func (r noRow) Scan(...any) error { return r.err }
