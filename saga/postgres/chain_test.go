@@ -45,8 +45,8 @@ func TestTransactionThatIsJoinedEndsForEachFunction(t *testing.T) {
 			b.Queue(`SELECT 1`)
 			return kept.SendBatch(ctx, b).Close()
 		},
-		"Prepare":  func(ctx context.Context) error { _, err := kept.Prepare(ctx, "x", `SELECT 1`); return err },
-		"Exec":     func(ctx context.Context) error { _, err := kept.Exec(ctx, `SELECT 1`); return err },
+		"Prepare": func(ctx context.Context) error { _, err := kept.Prepare(ctx, "x", `SELECT 1`); return err },
+		"Exec":    func(ctx context.Context) error { _, err := kept.Exec(ctx, `SELECT 1`); return err },
 		"Query": func(ctx context.Context) error {
 			rows, err := kept.Query(ctx, `SELECT 1`)
 			if err == nil {
