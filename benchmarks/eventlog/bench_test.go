@@ -31,8 +31,17 @@ var sides = []string{insertSide, rondo, peer}
 // turn is how many appends a side does before it is another's turn.
 const turn = 512
 
-func BenchmarkAppend(b *testing.B) {
-	db := postgrestest.Start(b, postgrestest.Config{Durable: true}).NewDatabase(b)
+func BenchmarkAppend(b *testing.B) { compare(b, nil) }
+
+// BenchmarkAppendUnsynced has no side wait for the disk: what is left is the
+// processor's.
+func BenchmarkAppendUnsynced(b *testing.B) {
+	compare(b, map[string]string{"synchronous_commit": "off"})
+}
+
+func compare(b *testing.B, settings map[string]string) {
+	b.Helper()
+	db := postgrestest.Start(b, postgrestest.Config{Durable: true, Settings: settings}).NewDatabase(b)
 	data := make([]byte, 200)
 	for i := range data {
 		data[i] = ' '

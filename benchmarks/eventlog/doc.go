@@ -12,5 +12,6 @@
 //     transaction ids.
 //
 // One operation is one message or event of 200 bytes, on disk. All sides take turns
-// on one server, which waits for the disk.
+// on one server, which waits for the disk; in BenchmarkAppendUnsynced none waits
+// (synchronous_commit off).
 package eventlog
