@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,19 @@ type depot struct {
 	runner *saga.Runner
 	mu     sync.Mutex
 	up     bool
+	calls  []string // what was asked of it
+}
+
+func (d *depot) note(call, item string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, call+" "+item)
+}
+
+func (d *depot) made() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.calls)
 }
 
 func (d *depot) set(up bool) {
@@ -84,14 +98,21 @@ func openDepot(t *testing.T, home saga.Store, cfg saga.Config) *depot {
 	d := &depot{T: t, home: home}
 	cfg.Worker, cfg.StuckAfter = "depot-1", 1
 	cfg.Handlers = []effect.Handler{
-		effect.Handle(func(context.Context, pick) (string, error) { return "picked", nil }),
+		effect.Handle(func(_ context.Context, q pick) (string, error) {
+			d.note("pick", q.Item)
+			return "picked", nil
+		}),
 		effect.Handle(func(_ context.Context, q put) (struct{}, error) {
+			d.note("put", q.Item)
 			if strings.Contains(q.Item, "broken") {
 				return struct{}{}, d.works("put")
 			}
 			return struct{}{}, nil
 		}),
-		effect.Handle(func(_ context.Context, q ship) (struct{}, error) { return struct{}{}, d.works(q.Item) }),
+		effect.Handle(func(_ context.Context, q ship) (struct{}, error) {
+			d.note("ship", q.Item)
+			return struct{}{}, d.works(q.Item)
+		}),
 	}
 	var err error
 	d.runner, err = saga.New(home, cfg, orders)
