@@ -223,6 +223,16 @@ func CheckQuery(q *Query) error {
 	return CheckShards(q.Shards)
 }
 
+// CheckPause checks what is to be paused or goes on. Homes call it.
+func CheckPause(p Pause) error {
+	if p.Worker != "" {
+		if err := checkText("pause.Worker", p.Worker, MaxKey); err != nil {
+			return err
+		}
+	}
+	return CheckType("pause.Type", p.Type)
+}
+
 // CheckLimit checks how much is wanted at most. Homes call it.
 func CheckLimit(limit int) error {
 	if limit < 1 {

@@ -115,9 +115,9 @@
 // An [Operator] lists sagas, shows them and their histories, and mends them:
 // Retry, Resume, Resolve, Compensate, MarkUndone, Pause, Terminate, and for whole
 // types and workers PauseType and Drain. Each needs an actor and a reason, which
-// stand in the history, and can be run dry. It tells who runs sagas (Workers) and
-// which inputs they are stuck at (DeadLetters, Redrive). It needs the store alone;
-// the command rondo saga is one.
+// stand in the history, of types and workers in the PauseLog, and can be run dry. It
+// tells who runs sagas (Workers) and which inputs they are stuck at (DeadLetters,
+// Redrive). It needs the store alone; the command rondo saga is one.
 //
 // # What goes wrong
 //

@@ -253,36 +253,51 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 // until ResumeType. Starts are refused with ErrPaused, signals are kept. Workers
 // learn of it within a heartbeat.
 func (o *Operator) PauseType(ctx context.Context, name string, by By) error {
-	return o.setPaused(ctx, "pause", name, true, by)
+	return o.setPaused(ctx, "pause", Pause{Type: name, Paused: true}, by)
 }
 
 // ResumeType lets a type go on that was paused.
 func (o *Operator) ResumeType(ctx context.Context, name string, by By) error {
-	return o.setPaused(ctx, "resume", name, false, by)
+	return o.setPaused(ctx, "resume", Pause{Type: name}, by)
 }
 
 // Drain has a worker give its shards up to others, and take none, until Undrain.
 func (o *Operator) Drain(ctx context.Context, worker string, by By) error {
-	return o.setPaused(ctx, "drain", drainName(worker), true, by)
+	return o.setPaused(ctx, "drain", Pause{Type: drainName(worker), Worker: worker, Paused: true}, by)
 }
 
 // Undrain lets a worker take its share again.
 func (o *Operator) Undrain(ctx context.Context, worker string, by By) error {
-	return o.setPaused(ctx, "undrain", drainName(worker), false, by)
+	return o.setPaused(ctx, "undrain", Pause{Type: drainName(worker), Worker: worker}, by)
 }
 
-func (o *Operator) setPaused(ctx context.Context, what, name string, paused bool, by By) error {
+func (o *Operator) setPaused(ctx context.Context, what string, p Pause, by By) error {
 	err := by.validate()
 	if err == nil {
-		err = CheckType("type", name)
+		err = CheckPause(p)
 	}
 	if err == nil && !by.DryRun {
-		err = o.store.SetPaused(ctx, Pause{Type: name, Paused: paused, Actor: by.Actor, Reason: by.Reason, At: Recordable(o.now())})
+		p.Actor, p.Reason, p.At = by.Actor, by.Reason, Recordable(o.now())
+		err = o.store.SetPaused(ctx, p)
 	}
 	if err != nil {
-		return fmt.Errorf("%s saga type %q: %w", what, name, err)
+		return fmt.Errorf("%s saga type %q: %w", what, p.Type, err)
 	}
 	return nil
+}
+
+// PauseLog tells who has paused and resumed types, and drained workers and let them
+// go on, when and why: the newest first, at most limit of those with a number below
+// before, or of all if that is 0. With a type or a worker it is that one's.
+func (o *Operator) PauseLog(ctx context.Context, name, worker string, before int64, limit int) ([]PauseEntry, error) {
+	if worker != "" {
+		name = drainName(worker)
+	}
+	entries, err := o.store.PauseLog(ctx, name, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("log of pauses: %w", err)
+	}
+	return entries, nil
 }
 
 // maxInterventions bounds how often an intervention is made again because the

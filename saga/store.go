@@ -98,8 +98,13 @@ type Leases interface {
 	// Leave releases all that the worker owns and forgets it. A worker with a
 	// newer incarnation is left alone.
 	Leave(ctx context.Context, w Worker) error
-	// SetPaused keeps the last pause or resumption of each type.
+	// SetPaused keeps the last pause or resumption of each type, and all of them in
+	// a log.
 	SetPaused(ctx context.Context, p Pause) error
+	// PauseLog returns what SetPaused was given, the newest first: those with a
+	// number below before, or all if that is 0, of one type, or of all if that is
+	// "". limit is at least 1.
+	PauseLog(ctx context.Context, name string, before int64, limit int) ([]PauseEntry, error)
 }
 
 // Waker is a home that can tell at once when there may be something new: a
@@ -389,9 +394,19 @@ type Fleet struct {
 
 // Pause stops a type: no decision is made and no effect begun, or goes on.
 type Pause struct {
-	Type   string
+	Type string
+	// Worker is who is drained, or is so no more, in the place of a type: its Type
+	// is a name that stands for it.
+	Worker string
 	Paused bool // false: it goes on
 	Actor  string
 	Reason string
 	At     time.Time
+}
+
+// PauseEntry is a line of the log of pauses.
+type PauseEntry struct {
+	// Number is its place: a later one has a higher one.
+	Number int64
+	Pause
 }

@@ -300,6 +300,62 @@ func workers(ctx context.Context, c *call) error {
 	return nil
 }
 
+func pauses(ctx context.Context, c *call) error {
+	switch {
+	case c.query.Type != "" && c.worker != "":
+		return fmt.Errorf("%w: saga pauses takes --type or --worker, and not both", errMisuse)
+	case c.before < 0:
+		return fmt.Errorf("%w: --before is %d, want at least 0", errMisuse, c.before)
+	case c.limit < 1:
+		return fmt.Errorf("%w: --limit is %d, want at least 1", errMisuse, c.limit)
+	}
+	entries, err := c.op.PauseLog(ctx, c.query.Type, c.worker, c.before, c.limit)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		views := make([]pauseEntryView, len(entries))
+		for i, e := range entries {
+			views[i] = pauseEntryView{e.Number, pauseDone(&e), e.Type, e.Worker, e.Actor, e.Reason, e.At}
+			if e.Worker != "" {
+				views[i].Type = ""
+			}
+		}
+		return c.writeJSON(views)
+	}
+	t := table{{"#", "AT", "DONE", "TO", ""}}
+	for _, e := range entries {
+		to := "type " + e.Type
+		if e.Worker != "" {
+			to = "worker " + oneLine(e.Worker)
+		}
+		t = append(t, []string{
+			fmt.Sprint(e.Number), e.At.Format("2006-01-02 15:04:05"), pauseDone(&e), to, "by " + e.Actor + " because " + oneLine(e.Reason),
+		})
+	}
+	c.write(t)
+	switch len(entries) {
+	case 0:
+		fmt.Fprintln(c.out, "nothing was paused")
+	case c.limit:
+		fmt.Fprintf(c.out, "there may be more: --before %d\n", entries[len(entries)-1].Number)
+	}
+	return nil
+}
+
+// pauseDone is the command that was given.
+func pauseDone(e *saga.PauseEntry) string {
+	switch {
+	case e.Worker != "" && e.Paused:
+		return "drain"
+	case e.Worker != "":
+		return "undrain"
+	case e.Paused:
+		return "pause-type"
+	}
+	return "resume-type"
+}
+
 func workerState(w *saga.RosterWorker) string {
 	switch {
 	case !w.Live:

@@ -36,6 +36,12 @@ func sagaCommands() []sagaCommand {
 		}, run: history},
 		{name: "dead-letters", about: "Lists the inputs at which sagas are stuck. What has come for such a saga since\nwaits behind it, as show tells. redrive takes one up again, resume drops it.", flags: queryFlags, run: deadLetters},
 		{name: "workers", about: "Lists who runs sagas, with the shards of each type that they own (of 64), and\nwhich types are paused.", run: workers},
+		{name: "pauses", about: "Lists who has paused and resumed types, and drained and undrained workers, when\nand why, the newest first.", flags: func(f *flag.FlagSet, o *options) {
+			f.StringVar(&o.query.Type, "type", "", "those of that `type`")
+			f.StringVar(&o.worker, "worker", "", "those of that `worker`")
+			f.Int64Var(&o.before, "before", 0, "those before number `n`, the last of a page before")
+			f.IntVar(&o.limit, "limit", saga.DefaultLimit, "at most `n`")
+		}, run: pauses},
 		{name: "retry", args: "SAGA [EFFECT...]", min: 1, max: -1, changes: true, about: "Tries at once what waits for its next attempt, and what a saga is stuck at; with\nkeys of effects or undos, these alone. Attempts are counted anew.", run: mend(func(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
 			return c.op.Retry(ctx, id, c.by, c.args[1:]...)
 		})},

@@ -23,6 +23,7 @@ Look:
   history SAGA             what was decided, and on what
   dead-letters             the inputs at which sagas are stuck
   workers                  who runs sagas, and which types are paused
+  pauses                   who has paused types and drained workers, and why
 
 Mend one saga:
   retry SAGA [EFFECT...]   try at once what waits or has failed
@@ -57,6 +58,8 @@ type options struct {
 	statuses       string
 	older, overdue time.Duration
 	after          string
+	worker         string
+	before         int64
 	limit          int
 	by             saga.By
 	value, failure string

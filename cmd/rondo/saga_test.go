@@ -364,6 +364,17 @@ func TestFleet(t *testing.T) {
 		var r rosterView
 		require.NoError(t, json.Unmarshal([]byte(d.does("workers", "--json")), &r))
 		require.Equal(t, map[string]int{"order": 64}, r.Workers[0].Shards)
+
+		log := d.does("pauses")
+		require.Regexp(t, `^# +AT +DONE +TO\n4 +2000-\S+ \S+ +undrain +worker depot-1 +by ada because a test\n3 +\S+ \S+ +drain +worker depot-1 .*\n2 +\S+ \S+ +resume-type +type order .*\n1 .* pause-type .*\n$`, log)
+		require.Equal(t, 1+1, strings.Count(d.does("pauses", "--type", "order", "--before", "2"), "\n"))
+		require.Contains(t, d.does("pauses", "--limit", "3"), "there may be more: --before 2\n")
+		require.Equal(t, "nothing was paused\n", d.does("pauses", "--type", "other"))
+		var entries []pauseEntryView
+		require.NoError(t, json.Unmarshal([]byte(d.does("pauses", "--worker", "depot-1", "--json")), &entries))
+		require.Len(t, entries, 2)
+		require.Equal(t, []string{"undrain", "", "depot-1", "ada", "a test"}, []string{entries[0].Command, entries[0].Type, entries[0].Worker, entries[0].Actor, entries[0].Reason})
+
 		_, errs, status := d.rondo("drain", "depot-2", "--actor", "a", "--reason", "b")
 		require.Equal(t, missing, status)
 		require.Equal(t, "rondo: drain \"depot-2\": no such worker: want one of depot-1\n", errs)
@@ -408,6 +419,9 @@ func TestSagaErrors(t *testing.T) {
 			{"resolve order/waits order/waits/2/0 --value {" + by, misuse, "--value is no JSON"},
 			{"resolve order/waits order/waits/2/0 --value 1 --rejected" + by, misuse, "--rejected goes with --failure"},
 			{"pause-type a/b" + by, misuse, "letters, digits"},
+			{"pauses --type order --worker w", misuse, "--type or --worker, and not both"},
+			{"pauses --limit 0", misuse, "--limit is 0, want at least 1"},
+			{"pauses --before -1", misuse, "--before is -1, want at least 0"},
 		} {
 			out, errs, status := d.rondo(strings.Fields(row.args)...)
 			require.Equal(t, row.status, status, "%s: %s", row.args, errs)

@@ -144,6 +144,16 @@ type pauseView struct {
 	At     time.Time `json:"at"`
 }
 
+type pauseEntryView struct {
+	Number  int64     `json:"number"`
+	Command string    `json:"command"`
+	Type    string    `json:"type,omitempty"`
+	Worker  string    `json:"worker,omitempty"`
+	Actor   string    `json:"actor"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+}
+
 func viewRoster(r *saga.Roster) rosterView {
 	v := rosterView{Workers: make([]workerView, len(r.Workers)), Pauses: make([]pauseView, len(r.Pauses))}
 	for i := range r.Workers {

@@ -18,6 +18,7 @@ type fleet struct {
 	incarnations map[string]int64
 	leases       map[saga.Shard]saga.Lease
 	pauses       map[string]saga.Pause
+	pauseLog     []saga.PauseEntry
 }
 
 type worker struct {
@@ -173,7 +174,7 @@ func (s *Store) Leave(ctx context.Context, w saga.Worker) error {
 
 // SetPaused keeps a pause or a resumption; see [saga.Leases].
 func (s *Store) SetPaused(ctx context.Context, p saga.Pause) error {
-	if err := saga.CheckType("pause.Type", p.Type); err != nil {
+	if err := saga.CheckPause(p); err != nil {
 		return err
 	}
 	if err := s.enter(ctx); err != nil {
@@ -181,9 +182,29 @@ func (s *Store) SetPaused(ctx context.Context, p saga.Pause) error {
 	}
 	defer s.mu.Unlock()
 	p.At = saga.Recordable(p.At)
-	s.fleet.pauses[p.Type] = p
+	f := &s.fleet
+	f.pauses[p.Type] = p
+	f.pauseLog = append(f.pauseLog, saga.PauseEntry{Number: int64(len(f.pauseLog)) + 1, Pause: p})
 	s.rouse()
 	return nil
+}
+
+// PauseLog returns pauses and resumptions; see [saga.Leases].
+func (s *Store) PauseLog(ctx context.Context, name string, before int64, limit int) ([]saga.PauseEntry, error) {
+	if err := saga.CheckLimit(limit); err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var found []saga.PauseEntry
+	for _, e := range slices.Backward(s.fleet.pauseLog) {
+		if (name == "" || e.Type == name) && (before == 0 || e.Number < before) && len(found) < limit {
+			found = append(found, e)
+		}
+	}
+	return found, nil
 }
 
 func checkLeases(w saga.Worker, leases []saga.Lease) error {

@@ -40,7 +40,7 @@ WHERE id = $1 AND incarnation = $2`
 	// is there, and its claims are not, which the epochs make good.
 	leasesSQL  = `SELECT type, shard, owner, epoch FROM rondo.saga_leases WHERE type = ANY ($1::text[]) ORDER BY type, shard`
 	membersSQL = `SELECT id, incarnation, types, draining, expires > clock_timestamp() FROM rondo.saga_workers ORDER BY id`
-	pausesSQL  = `SELECT type, paused, actor, reason, at FROM rondo.saga_pauses ORDER BY type`
+	pausesSQL  = `SELECT 0::bigint, type, worker, paused, actor, reason, at FROM rondo.saga_pauses ORDER BY type`
 
 	currentSQL = `SELECT EXISTS (SELECT FROM rondo.saga_workers WHERE id = $1 AND incarnation = $2)`
 	claimSQL   = `
@@ -60,8 +60,15 @@ WITH gone AS (DELETE FROM rondo.saga_workers WHERE id = $1 AND incarnation = $2 
 UPDATE rondo.saga_leases l SET epoch = l.epoch + 1, owner = '' FROM gone WHERE l.owner = gone.id`
 
 	pauseSQL = `
-INSERT INTO rondo.saga_pauses (type, paused, actor, reason, at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (type) DO UPDATE SET paused = EXCLUDED.paused, actor = EXCLUDED.actor, reason = EXCLUDED.reason, at = EXCLUDED.at`
+WITH logged AS (
+	INSERT INTO rondo.saga_pause_log (type, worker, paused, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6)
+	RETURNING type, worker, paused, actor, reason, at
+)
+INSERT INTO rondo.saga_pauses (type, worker, paused, actor, reason, at) SELECT type, worker, paused, actor, reason, at FROM logged
+ON CONFLICT (type) DO UPDATE SET worker = EXCLUDED.worker, paused = EXCLUDED.paused, actor = EXCLUDED.actor, reason = EXCLUDED.reason, at = EXCLUDED.at`
+	pauseLogSQL = `
+SELECT number, type, worker, paused, actor, reason, at FROM rondo.saga_pause_log
+WHERE ($1::text = '' OR type = $1) AND ($2::bigint = 0 OR number < $2) ORDER BY number DESC LIMIT $3`
 )
 
 // Join makes a new incarnation of a worker; see [saga.Leases].
@@ -112,15 +119,11 @@ func (s *Store) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 			return rows.Err()
 		})
 		b.Queue(pausesSQL).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				var p saga.Pause
-				if err := rows.Scan(&p.Type, &p.Paused, &p.Actor, &p.Reason, &p.At); err != nil {
-					return err
-				}
-				p.At = p.At.UTC()
-				fleet.Pauses = append(fleet.Pauses, p)
+			last, err := scanPauses(rows)
+			for _, e := range last {
+				fleet.Pauses = append(fleet.Pauses, e.Pause)
 			}
-			return rows.Err()
+			return err
 		})
 	})
 	switch {
@@ -176,10 +179,22 @@ func (s *Store) Leave(ctx context.Context, w saga.Worker) error {
 
 // SetPaused keeps a pause or a resumption; see [saga.Leases].
 func (s *Store) SetPaused(ctx context.Context, p saga.Pause) error {
-	if err := saga.CheckType("pause.Type", p.Type); err != nil {
+	if err := saga.CheckPause(p); err != nil {
 		return err
 	}
-	return s.changeFleet(ctx, "pause type", pauseSQL, p.Type, p.Paused, p.Actor, p.Reason, encodeTime(p.At))
+	return s.changeFleet(ctx, "pause type", pauseSQL, p.Type, p.Worker, p.Paused, p.Actor, p.Reason, encodeTime(p.At))
+}
+
+// PauseLog returns pauses and resumptions; see [saga.Leases].
+func (s *Store) PauseLog(ctx context.Context, name string, before int64, limit int) (found []saga.PauseEntry, err error) {
+	if err := saga.CheckLimit(limit); err != nil {
+		return nil, err
+	}
+	err = s.query(ctx, "read log of pauses", pauseLogSQL, []any{name, before, limit}, func(rows pgx.Rows) (err error) {
+		found, err = scanPauses(rows)
+		return err
+	})
+	return found, err
 }
 
 func (s *Store) changeFleet(ctx context.Context, doing, sql string, args ...any) error {
@@ -191,6 +206,18 @@ func (s *Store) changeFleet(ctx context.Context, doing, sql string, args ...any)
 		s.rouse()
 	}
 	return err
+}
+
+func scanPauses(rows pgx.Rows) (pauses []saga.PauseEntry, err error) {
+	for rows.Next() {
+		var e saga.PauseEntry
+		if err := rows.Scan(&e.Number, &e.Type, &e.Worker, &e.Paused, &e.Actor, &e.Reason, &e.At); err != nil {
+			return nil, err
+		}
+		e.At = e.At.UTC()
+		pauses = append(pauses, e)
+	}
+	return pauses, rows.Err()
 }
 
 func scanLeases(rows pgx.Rows) ([]saga.Lease, error) {

@@ -85,6 +85,23 @@ func TestSchemaOfAnotherVersion(t *testing.T) {
 	require.True(t, found, "nothing was lost")
 }
 
+// What stood as paused in a database of the first version is where the log begins.
+func TestPausesOfAnOlderDatabase(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	open(t, db.URL)
+	db.Exec(t, `DROP TABLE rondo.saga_pause_log`)
+	db.Exec(t, `ALTER TABLE rondo.saga_pauses DROP COLUMN worker`)
+	db.Exec(t, `DELETE FROM rondo.saga_schema_version WHERE version_id = 2`)
+	db.Exec(t, `INSERT INTO rondo.saga_pauses (type, paused, actor, reason, at) VALUES ('order', true, 'ada', 'night', '2026-01-02Z'), ('refund', false, 'bob', 'day', '2026-01-01Z')`)
+	log, err := open(t, db.URL).PauseLog(t.Context(), "", 0, 10)
+	require.NoError(t, err)
+	require.Equal(t, []saga.PauseEntry{
+		{Number: 2, Pause: saga.Pause{Type: "order", Paused: true, Actor: "ada", Reason: "night", At: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}},
+		{Number: 1, Pause: saga.Pause{Type: "refund", Actor: "bob", Reason: "day", At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}},
+	}, log)
+}
+
 // Sagas and events are in one schema of one database, whichever came first.
 func TestBesideAnEventStore(t *testing.T) {
 	t.Parallel()
@@ -125,12 +142,16 @@ func TestAnotherRoleUsesTheHome(t *testing.T) {
 		db.Exec(t, `DROP ROLE `+app)
 	})
 	open(t, db.URL)
-	text, err := fs.ReadFile(postgres.Migrations(), "00001_sagas.sql")
+	files, err := fs.Glob(postgres.Migrations(), "*.sql")
 	require.NoError(t, err)
 	pool := db.Pool(t)
-	for _, grant := range grants(string(text)) {
-		_, err := pool.Exec(t.Context(), grant+app)
-		require.NoError(t, err, grant)
+	for _, file := range files {
+		text, err := fs.ReadFile(postgres.Migrations(), file)
+		require.NoError(t, err)
+		for _, grant := range grants(string(text)) {
+			_, err := pool.Exec(t.Context(), grant+app)
+			require.NoError(t, err, grant)
+		}
 	}
 	cfg := db.Config(t)
 	cfg.ConnConfig.RuntimeParams["role"] = app
@@ -147,6 +168,9 @@ func TestAnotherRoleUsesTheHome(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, saga.Completed, end.Status)
 	require.NoError(t, s.SetPaused(t.Context(), saga.Pause{Type: "other"}))
+	logged, err := s.PauseLog(t.Context(), "", 0, 1)
+	require.NoError(t, err)
+	require.Len(t, logged, 1)
 	n, err := s.Purge(t.Context(), time.Now().Add(time.Hour), 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)

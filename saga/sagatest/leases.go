@@ -179,6 +179,39 @@ var leaseTests = []test{
 		require.NoError(b, b.store.SetPaused(b.ctx(), over))
 		require.Equal(b, []saga.Pause{over, pause}, b.beat(w).Pauses)
 	}},
+	{"every pause is in the log", func(b *bench) {
+		w := b.join("w")
+		var want []saga.PauseEntry // the newest first
+		for i, p := range []saga.Pause{
+			{Type: "refund", Paused: true, Actor: "ada", Reason: "gateway down", At: begin},
+			{Type: "drain.5", Worker: "w 5", Paused: true, Actor: "bob", Reason: "new disk", At: begin.Add(time.Minute)},
+			{Type: "refund", Actor: "ada", Reason: "mended", At: begin}, // by a clock that is behind
+			{Type: "refund", Paused: true, Actor: "ada", Reason: "gateway down", At: begin},
+			{Type: "drain.5", Worker: "w 5", Actor: "bob", Reason: "done", At: begin.Add(time.Hour)},
+		} {
+			require.NoError(b, b.store.SetPaused(b.ctx(), p))
+			all := b.pauseLog("", 0, 100)
+			require.Len(b, all, i+1)
+			require.Equal(b, p, all[0].Pause)
+			require.Positive(b, all[0].Number)
+			if i > 0 {
+				require.Greater(b, all[0].Number, want[0].Number)
+			}
+			require.ElementsMatch(b, want, all[1:])
+			want = all
+		}
+		require.Equal(b, []saga.Pause{want[0].Pause, want[1].Pause}, b.beat(w).Pauses, "the last of each")
+		require.Equal(b, want[:2], b.pauseLog("", 0, 2))
+		require.Equal(b, want[2:4], b.pauseLog("", want[1].Number, 2))
+		require.Equal(b, []saga.PauseEntry{want[1], want[2], want[4]}, b.pauseLog("refund", 0, 100))
+		require.Equal(b, []saga.PauseEntry{want[2]}, b.pauseLog("refund", want[1].Number, 1))
+		require.Empty(b, b.pauseLog("order", 0, 1))
+		require.Empty(b, b.pauseLog("", want[4].Number, 1))
+		_, err := b.store.PauseLog(b.ctx(), "", 0, 0)
+		b.refused(err, "limit")
+		b.refused(b.store.SetPaused(b.ctx(), saga.Pause{Type: "order", Worker: "\x00"}), "pause.Worker")
+		require.Equal(b, want, b.pauseLog("", 0, 100))
+	}},
 	{"bad workers are refused", func(b *bench) {
 		_, err := b.store.Join(b.ctx(), saga.Worker{}, time.Minute)
 		b.refused(err, "worker.ID")
@@ -212,4 +245,11 @@ var leaseTests = []test{
 			b.woken(wake)
 		}
 	}},
+}
+
+func (b *bench) pauseLog(name string, before int64, limit int) []saga.PauseEntry {
+	b.Helper()
+	entries, err := b.store.PauseLog(b.ctx(), name, before, limit)
+	require.NoError(b, err)
+	return entries
 }

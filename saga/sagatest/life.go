@@ -73,6 +73,7 @@ var lifeTests = []test{
 			Leases:  []saga.Lease{l},
 			Pauses:  []saga.Pause{{Type: "refund", Paused: true, At: begin}},
 		}, f)
+		require.Equal(b, f.Pauses[0], b.pauseLog("", 0, 1)[0].Pause)
 		next := b.join("w")
 		require.Greater(b, next.Incarnation, w.Incarnation)
 		require.Equal(b, []saga.Verdict{saga.Fenced}, b.commit(func() saga.Change {
@@ -103,5 +104,6 @@ func (b *bench) calls(w saga.Worker) map[string]func() error {
 		"Release":   func() error { return s.Release(ctx, w, []saga.Lease{{Shard: shard0}}) },
 		"Leave":     func() error { return s.Leave(ctx, w) },
 		"SetPaused": func() error { return s.SetPaused(ctx, saga.Pause{Type: "order"}) },
+		"PauseLog":  func() error { _, err := s.PauseLog(ctx, "", 0, 1); return err },
 	}
 }

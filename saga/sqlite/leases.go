@@ -31,9 +31,12 @@ const (
 	releaseLease  = `UPDATE rondo_saga_leases SET owner = '', epoch = epoch + 1 WHERE type = ? AND shard = ? AND epoch = ? AND owner = ?`
 	releaseLeases = `UPDATE rondo_saga_leases SET owner = '', epoch = epoch + 1 WHERE owner = ?`
 
-	upsertPause = `INSERT INTO rondo_saga_pauses (type, paused, actor, reason, at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET paused = excluded.paused, actor = excluded.actor, reason = excluded.reason, at = excluded.at`
-	selectPauses = `SELECT type, paused, actor, reason, at FROM rondo_saga_pauses ORDER BY type`
+	upsertPause = `INSERT INTO rondo_saga_pauses (type, worker, paused, actor, reason, at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET worker = excluded.worker, paused = excluded.paused, actor = excluded.actor, reason = excluded.reason, at = excluded.at`
+	selectPauses   = `SELECT 0, type, worker, paused, actor, reason, at FROM rondo_saga_pauses ORDER BY type`
+	insertPauseLog = `INSERT INTO rondo_saga_pause_log (type, worker, paused, actor, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
+	selectPauseLog = `SELECT number, type, worker, paused, actor, reason, at FROM rondo_saga_pause_log
+		WHERE (?1 = '' OR type = ?1) AND (?2 = 0 OR number < ?2) ORDER BY number DESC LIMIT ?3`
 )
 
 // forgottenAfter is how long a worker's lease must have run out before it is
@@ -129,14 +132,18 @@ func loadFleet(c *sqlitefile.Conn, types string, now int64) (fleet saga.Fleet, e
 		return fleet, err
 	}
 	err = c.Query(ctx, selectPauses, nil, func(row []driver.Value) (bool, error) {
-		var p saga.Pause
-		var paused, at int64
-		err := sqlitefile.Scan(row, &p.Type, &paused, &p.Actor, &p.Reason, &at)
-		p.Paused, p.At = paused != 0, fromMicro(at)
-		fleet.Pauses = append(fleet.Pauses, p)
+		e, err := scanPause(row)
+		fleet.Pauses = append(fleet.Pauses, e.Pause)
 		return true, err
 	})
 	return fleet, err
+}
+
+func scanPause(row []driver.Value) (e saga.PauseEntry, err error) {
+	var paused, at int64
+	err = sqlitefile.Scan(row, &e.Number, &e.Type, &e.Worker, &paused, &e.Actor, &e.Reason, &at)
+	e.Paused, e.At = paused != 0, fromMicro(at)
+	return e, err
 }
 
 // changes runs a statement, and tells whether it has changed anything.
@@ -222,12 +229,35 @@ func (s *Store) Leave(ctx context.Context, w saga.Worker) error {
 
 // SetPaused keeps a pause or a resumption; see [saga.Leases].
 func (s *Store) SetPaused(ctx context.Context, p saga.Pause) error {
-	if err := cmp.Or(saga.CheckType("pause.Type", p.Type), s.file.Enter(ctx)); err != nil {
+	if err := cmp.Or(saga.CheckPause(p), s.file.Enter(ctx)); err != nil {
 		return err
 	}
 	return s.file.Write(ctx, 0, func(writer *sqlitefile.Writer, _ time.Time) (verdict, err error) {
 		s.file.News()
-		_, err = changes(writer.Conn(), upsertPause, p.Type, flag(p.Paused), p.Actor, p.Reason, micro(p.At))
+		row := []any{p.Type, p.Worker, flag(p.Paused), p.Actor, p.Reason, micro(p.At)}
+		if _, err := changes(writer.Conn(), upsertPause, row...); err != nil {
+			return nil, err
+		}
+		_, err = changes(writer.Conn(), insertPauseLog, row...)
 		return nil, err
 	})
+}
+
+// PauseLog returns pauses and resumptions; see [saga.Leases].
+func (s *Store) PauseLog(ctx context.Context, name string, before int64, limit int) ([]saga.PauseEntry, error) {
+	if err := cmp.Or(saga.CheckLimit(limit), s.file.Enter(ctx)); err != nil {
+		return nil, err
+	}
+	var found []saga.PauseEntry
+	err := s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		return c.Query(ctx, selectPauseLog, []any{name, before, int64(limit)}, func(row []driver.Value) (bool, error) {
+			e, err := scanPause(row)
+			found = append(found, e)
+			return err == nil, err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }

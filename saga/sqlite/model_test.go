@@ -26,7 +26,7 @@ func TestModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"Commit": m.commit, "Load": m.load, "History": m.history, "Due": m.due, "List": m.list, "Purge": m.purge,
 			"Post": m.post, "Inbox": m.inbox, "Discard": m.discard,
-			"Join": m.join, "Beat": m.beat, "Claim": m.claim, "Release": m.release, "Leave": m.leave, "SetPaused": m.pause,
+			"Join": m.join, "Beat": m.beat, "Claim": m.claim, "Release": m.release, "Leave": m.leave, "SetPaused": m.pause, "PauseLog": m.pauseLog,
 			"time passes": func(rt *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(rt, "seconds")) * time.Second)
 			},
@@ -293,4 +293,11 @@ func (m *model) leave(rt *rapid.T) {
 func (m *model) pause(rt *rapid.T) {
 	p := saga.Pause{Type: someTypes.Draw(rt, "type"), Paused: rapid.Bool().Draw(rt, "paused"), Actor: "ada", At: someTimes.Draw(rt, "at")}
 	same(rt, 0, m.ours.SetPaused(m.t.Context(), p), 0, m.theirs.SetPaused(m.t.Context(), p))
+}
+
+func (m *model) pauseLog(rt *rapid.T) {
+	name, before, limit := rapid.SampledFrom([]string{"", "order", "refund"}).Draw(rt, "type"), rapid.Int64Range(0, 9).Draw(rt, "before"), limits(rt)
+	a, errA := m.ours.PauseLog(m.t.Context(), name, before, limit)
+	b, errB := m.theirs.PauseLog(m.t.Context(), name, before, limit)
+	same(rt, a, errA, b, errB)
 }

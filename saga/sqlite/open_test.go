@@ -196,6 +196,27 @@ func TestSchemaVersions(t *testing.T) {
 	}
 }
 
+// What stood as paused in a file of the first version is where the log begins.
+func TestPausesOfAnOlderFile(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	db := raw(t, path)
+	execute(t, db, `DROP TABLE rondo_saga_pause_log`)
+	execute(t, db, `ALTER TABLE rondo_saga_pauses DROP COLUMN worker`)
+	execute(t, db, `DELETE FROM rondo_saga_schema_version WHERE version_id = 2`)
+	execute(t, db, `INSERT INTO rondo_saga_pauses (type, paused, actor, reason, at) VALUES ('order', 1, 'ada', 'night', 2), ('refund', 0, 'bob', 'day', 1)`)
+	require.NoError(t, db.Close())
+	log, err := open(t, path, sqlite.Config{}).PauseLog(t.Context(), "", 0, 10)
+	require.NoError(t, err)
+	require.Equal(t, []saga.PauseEntry{
+		{Number: 2, Pause: saga.Pause{Type: "order", Paused: true, Actor: "ada", Reason: "night", At: time.UnixMicro(2).UTC()}},
+		{Number: 1, Pause: saga.Pause{Type: "refund", Actor: "bob", Reason: "day", At: time.UnixMicro(1).UTC()}},
+	}, log)
+}
+
 // A home that is opened for reading alone sees what others write, and writes
 // nothing.
 func TestReadOnly(t *testing.T) {
