@@ -56,7 +56,7 @@ func (d *Definition[S, A]) Child(a A) Child { return Child{Type: d.kind.name, Ac
 // it is unknown what was done. begin is the action that the child was started
 // with.
 func OnChild[S, A, P any](name string, child *Definition[S, A], f func(begin A, r Reply[S]) P, opts ...Option) RequestType {
-	t := RequestType{name: name, action: reflect.TypeFor[P]()}
+	t := RequestType{name: name, action: reflect.TypeFor[P](), checks: decodes[S]}
 	for _, o := range opts {
 		if o.apply != nil {
 			o.apply(&t.options)

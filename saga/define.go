@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,6 +62,15 @@ type RequestType struct {
 	act func(data []byte, request any, r reply) (any, error)
 	// perform does a request, and returns it, and the value of its result as JSON.
 	perform func(ctx context.Context, h *tree.Handler, data []byte) (request any, value []byte, err error)
+	// checks tells whether JSON is a value of the result.
+	checks func(value []byte) error
+}
+
+// decodes tells whether JSON is a T, and has nothing that T has not.
+func decodes[T any](value []byte) error {
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	return d.Decode(new(T))
 }
 
 // reply is a Reply before its type is known.
@@ -114,7 +124,7 @@ func Request[Q effect.Request[R], R any](name string, opts ...Option) RequestTyp
 }
 
 func requestType[Q effect.Request[R], R any](name string, opts []Option) RequestType {
-	t := RequestType{name: name, goType: reflect.TypeFor[Q]()}
+	t := RequestType{name: name, goType: reflect.TypeFor[Q](), checks: decodes[R]}
 	for _, o := range opts {
 		if o.apply != nil {
 			o.apply(&t.options)

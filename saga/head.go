@@ -235,6 +235,19 @@ func indexCall(calls []call, id string) int {
 	return slices.IndexFunc(calls, func(c call) bool { return c.ID == id })
 }
 
+// request is the name of the request of a call, or of an undo.
+func (w *work) request(id string) string {
+	calls := slices.Concat(w.Pending, w.Given)
+	short, undo := undoOf(id)
+	if undo {
+		calls = w.Undo
+	}
+	if i := indexCall(calls, short); i >= 0 {
+		return calls[i].Request
+	}
+	return ""
+}
+
 func remove(calls []call, id string) []call {
 	return slices.DeleteFunc(calls, func(c call) bool { return c.ID == id })
 }

@@ -19,6 +19,7 @@ type Operator struct {
 	store Store
 	now   func() time.Time
 	known func(name string) error
+	kinds map[string]*kind // nil without a program
 }
 
 // NewOperator makes an operator for a store.
@@ -48,6 +49,10 @@ type Intervention struct {
 	Before, After Snapshot
 	// Done is false for a dry run.
 	Done bool
+	// Unchecked tells that a value was given to an effect whose type of result is
+	// not known here, as to an operator of [NewOperator]: whether it is one is found
+	// out by the program that runs the saga, and if it is not, the saga is stuck.
+	Unchecked bool
 }
 
 // State returns a saga as it is; ErrNotFound if there is none.
@@ -203,6 +208,10 @@ func (o *Operator) MarkUndone(ctx context.Context, id ID, effectID string, by By
 // then, to take it. Of several results for one effect, those of other operators and
 // the handler's, the first counts: another is ErrRefused while that waits, and
 // ErrNotPending once it was taken.
+//
+// The operator of a [Runner] knows the types of results: a value that is none of
+// the effect's is an *eventstore.InputError, and changes nothing. One of
+// [NewOperator] does not: see [Intervention].
 func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value any, failure error, by By) (Intervention, error) {
 	in := input{Kind: replyInput, Actor: by.Actor, Reason: by.Reason}
 	if failure != nil {
@@ -215,7 +224,8 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 		}
 		in.Value = data
 	}
-	return o.intervene(ctx, "resolve", id, by, func(h *head) error {
+	unchecked := false
+	done, err := o.intervene(ctx, "resolve", id, by, func(h *head) error {
 		r := &h.Record
 		if r.Status == Terminated {
 			return refusedIn(h)
@@ -225,6 +235,9 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 			return err
 		}
 		in.Effect = only[0]
+		if unchecked, err = o.check(h, &in); err != nil {
+			return err
+		}
 		if slices.ContainsFunc(h.Work.Results, func(r input) bool { return r.Effect == in.Effect }) {
 			return fmt.Errorf("%w: a result for %q waits already", ErrRefused, effectID)
 		}
@@ -247,6 +260,24 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 		h.Work.Results = append(h.Work.Results, in)
 		return nil
 	})
+	done.Unchecked = unchecked && err == nil
+	return done, err
+}
+
+// check compares a value with the result of the request that it answers, if that is
+// known.
+func (o *Operator) check(h *head, in *input) (unchecked bool, err error) {
+	if in.Failure != nil {
+		return false, nil
+	}
+	k, request := o.kinds[h.Record.ID.Type], h.Work.request(in.Effect)
+	if k == nil || k.requests[request] == nil {
+		return true, nil
+	}
+	if err := k.requests[request].checks(in.Value); err != nil {
+		return false, inputError("value", quote(string(in.Value)), "a result of request %q: %v", request, err)
+	}
+	return false, nil
 }
 
 // PauseType stops all sagas of a type: no decision is made and no effect begun

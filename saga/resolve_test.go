@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed57833328/rondo/eventstore"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/store"
 )
@@ -28,8 +29,9 @@ func TestSeveralResults(t *testing.T) {
 		},
 		"nobody runs it": func(o *office) { o.close() },
 		"stuck": func(o *office) {
-			_, err := o.runner.Resolve(o.Context(), id, "counter/a/2/0", "no number", nil, by)
+			done, err := saga.NewOperator(o.home).Resolve(o.Context(), id, "counter/a/2/0", "no number", nil, by)
 			require.NoError(o, err)
+			require.True(o, done.Unchecked)
 			o.untilID(id, func(s saga.Snapshot) bool { return s.Status == saga.Stuck })
 			_, err = o.runner.Resolve(o.Context(), id, "counter/a/2/0", 1, nil, by)
 			require.ErrorIs(o, err, saga.ErrRefused, "it is stuck at another input")
@@ -141,5 +143,52 @@ func TestResultsOfSeveralEffects(t *testing.T) {
 		require.NoError(t, err)
 		o.untilCount("a", 5+10+20+30)
 		require.Empty(t, o.untilID(id, func(saga.Snapshot) bool { return true }).Pending)
+	})
+}
+
+// A value that is no result of the request is refused where the types are known, in
+// a dry run too.
+func TestResolveChecksTheValue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := chargingOffice(t)
+		id, charge := Reservation.ID("ann"), "reservation/ann/2/0"
+		o.house.set(waitFor("hold"), nil)
+		o.start("ben")
+		o.until("ben", func(saga.Snapshot) bool { return true })
+		for _, row := range []struct {
+			id     saga.ID
+			effect string
+			value  any
+			want   string // in the error, "" is none
+		}{
+			{id, charge, struct{}{}, ""},
+			{id, charge, 7, `value is "7", want a result of request "charge"`},
+			{id, charge, map[string]int{"Cents": 1}, `unknown field "Cents"`},
+			{Reservation.ID("ben"), "reservation/ben/1/0", []string{"A1"}, ""},
+			{Reservation.ID("ben"), "reservation/ben/1/0", []int{1}, `want a result of request "hold-seats"`},
+		} {
+			before := o.sees(row.id)
+			for _, dry := range []bool{true, false} {
+				try := by
+				try.DryRun = dry || row.want == ""
+				done, err := o.runner.Resolve(t.Context(), row.id, row.effect, row.value, nil, try)
+				require.False(t, done.Unchecked)
+				if row.want == "" {
+					require.NoError(t, err)
+				} else {
+					var input *eventstore.InputError
+					require.ErrorAs(t, err, &input)
+					require.ErrorContains(t, err, row.want)
+				}
+				without, err := saga.NewOperator(o.home).Resolve(t.Context(), row.id, row.effect, row.value, nil, saga.By{Actor: "ada", Reason: "to see", DryRun: true})
+				require.NoError(t, err)
+				require.True(t, without.Unchecked, "there are no types")
+			}
+			require.Equal(t, before, o.sees(row.id))
+		}
+		failed, err := saga.NewOperator(o.home).Resolve(t.Context(), id, charge, nil, errors.New("no"), saga.By{Actor: "ada", Reason: "to see", DryRun: true})
+		require.NoError(t, err)
+		require.False(t, failed.Unchecked, "an error is an error")
 	})
 }

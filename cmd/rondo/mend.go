@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strconv"
 
 	"github.com/seed57833328/rondo/saga"
 )
@@ -47,7 +48,7 @@ func sagaCommands() []sagaCommand {
 		})},
 		{name: "redrive", args: "SAGA", min: 1, max: 1, changes: true, about: "Has a saga take up again the dead letter that it is stuck at.", run: one((*saga.Operator).Redrive)},
 		{name: "resume", args: "SAGA", min: 1, max: 1, changes: true, about: "Lets a saga go on that is paused. One that is stuck goes on without the input\nthat it is stuck at, which is dropped.", run: one((*saga.Operator).Resume)},
-		{name: "resolve", args: "SAGA EFFECT", min: 2, max: 2, changes: true, about: "Gives a pending effect its result in the place of its handler: --value, or\n--failure if it has failed.", flags: func(f *flag.FlagSet, o *options) {
+		{name: "resolve", args: "SAGA EFFECT", min: 2, max: 2, changes: true, about: "Gives a pending effect its result in the place of its handler: --value, or\n--failure if it has failed. Whether a value is one that the request can have is\nnot checked, as its type is not known here: a saga that cannot read it is stuck.", flags: func(f *flag.FlagSet, o *options) {
 			f.StringVar(&o.value, "value", "", "the result, as `JSON`")
 			f.StringVar(&o.failure, "failure", "", "the `error` that it has failed with")
 			f.BoolVar(&o.rejected, "rejected", false, "with --failure: nothing was done, and will be")
@@ -77,10 +78,11 @@ func mend(do func(context.Context, *call, saga.ID) (saga.Intervention, error)) f
 			return err
 		}
 		if c.json {
-			return c.writeJSON(changeView{done.Done, viewSnapshot(&done.Before), viewSnapshot(&done.After)})
+			return c.writeJSON(changeView{done.Done, done.Unchecked, viewSnapshot(&done.Before), viewSnapshot(&done.After)})
 		}
 		if c.name == "resolve" {
-			return c.say(c.args[1])
+			c.writeResolved(&done)
+			return nil
 		}
 		c.writeChange(&done)
 		return nil
@@ -103,6 +105,28 @@ func resolve(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error
 		}
 	}
 	return c.op.Resolve(ctx, id, c.args[1], json.RawMessage(c.value), failure, c.by)
+}
+
+// writeResolved tells what result an effect was given.
+func (c *call) writeResolved(done *saga.Intervention) {
+	result := oneLine(c.value)
+	if c.failure != "" {
+		result = "the error " + strconv.Quote(oneLine(c.failure))
+	}
+	if c.rejected {
+		result += ", with nothing done"
+	}
+	if done.Done {
+		fmt.Fprintf(c.out, "%s: its result is %s\n", c.args[1], result)
+	} else {
+		fmt.Fprintf(c.out, "%s: its result would be %s, nothing was done\n", c.args[1], result)
+	}
+	if done.Before.Status != done.After.Status {
+		c.writeChange(done)
+	}
+	if done.Unchecked {
+		fmt.Fprintln(c.out, "whether that is a result of the request was not checked: its type is not known here")
+	}
 }
 
 // known tells of a worker that nobody has seen.

@@ -305,11 +305,11 @@ func TestMend(t *testing.T) {
 
 		d.set(false)
 		d.ordered(orders.ID("given"), "book", saga.Running)
-		require.Equal(t, "resolve order/given/2/0: it would be done\n", d.must("resolve", "order/given", "order/given/2/0", "--value", "{}", "--dry-run"))
-		require.Equal(t, "resolve order/given/2/0: done\n", d.must("resolve", "order/given", "order/given/2/0", "--value", "{}"))
+		require.Contains(t, d.must("resolve", "order/given", "order/given/2/0", "--value", "{}"), "order/given/2/0: its result is {}\nwhether that is")
 		d.reaches(orders.ID("given"), saga.Completed, nil)
 		d.ordered(orders.ID("taken"), "book", saga.Running)
-		d.must("resolve", "order/taken", "order/taken/2/0", "--failure", "lost", "--rejected")
+		require.Equal(t, "order/taken/2/0: its result is the error \"lost\", with nothing done\n",
+			d.must("resolve", "order/taken", "order/taken/2/0", "--failure", "lost", "--rejected"))
 		d.reaches(orders.ID("taken"), saga.Compensated, nil)
 
 		d.ordered(orders.ID("left"), "book", saga.Running)

@@ -100,9 +100,10 @@ func viewEffects(effects []saga.Effect, suffix string) []effectView {
 }
 
 type changeView struct {
-	Done   bool         `json:"done"`
-	Before snapshotView `json:"before"`
-	After  snapshotView `json:"after"`
+	Done      bool         `json:"done"`
+	Unchecked bool         `json:"unchecked,omitempty"` // a value whose type is not known here
+	Before    snapshotView `json:"before"`
+	After     snapshotView `json:"after"`
 }
 
 type entryView struct {
