@@ -3,6 +3,7 @@ package sagatest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type link struct {
 	broken bool
 	n      int                           // commits so far
 	fault  func(n int, after bool) error // nil is none
+	script *script                       // of one saga's commits, nil is none
 
 	// loaded is called after each Load, discards before each Discard; nil is not.
 	// They are set before there is anything to load.
@@ -59,14 +61,39 @@ func (l *link) Discard(ctx context.Context, positions []int64) error {
 }
 
 func (l *link) Commit(ctx context.Context, changes []saga.Change) (verdicts []saga.Verdict, err error) {
+	step := l.steps(changes)
 	err = l.around(func() (err error) {
+		if err := step(false); err != nil {
+			return err
+		}
 		verdicts, err = l.Store.Commit(ctx, changes)
+		if fault := step(true); fault != nil {
+			return fault
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return verdicts, nil
+}
+
+// follow has commits of one saga be steps of a script.
+func (l *link) follow(s *script) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.script = s
+}
+
+// steps is to be called before and after a commit.
+func (l *link) steps(changes []saga.Change) func(after bool) error {
+	l.mu.Lock()
+	s := l.script
+	l.mu.Unlock()
+	if s == nil || !slices.ContainsFunc(changes, func(c saga.Change) bool { return c.Record.ID == s.id }) {
+		return func(bool) error { return nil }
+	}
+	return func(after bool) error { return s.step("commit", after) }
 }
 
 // around makes a commit, unless it fails before that.

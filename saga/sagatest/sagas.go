@@ -29,8 +29,9 @@ func RunSagas(t *testing.T, home Home) {
 		{"64 starts make one", startsTest},
 		{"timers outlive everything", timersTest},
 		{"messages from elsewhere", messagesTest},
-		{"faults around every commit", faultsTest},
-		{"crashes around every commit", crashesTest},
+		{"faults around every step", faultsTest},
+		{"crashes around every step", crashesTest},
+		{"a cancel at every step", cancelsTest},
 		{"another worker takes over", takeoverTest},
 		{"a zombie is fenced", zombieTest},
 		{"two operators at once", operatorsTest},
@@ -179,7 +180,7 @@ func (f *fleet) ended(id saga.ID) saga.Record {
 			decided++
 		}
 	}
-	require.Equal(f, r.Sequence, int64(len(entries)))
+	require.GreaterOrEqual(f, int64(len(entries)), r.Sequence, "a late result may have come since")
 	if r.Status == saga.Completed {
 		require.LessOrEqual(f, decided, 5, "a start, a timer, and three replies at most")
 	}
@@ -270,52 +271,6 @@ func messagesTest(f *fleet) {
 		return err == nil && len(left) == 0
 	})
 	require.NoError(f, client.Shutdown(f.Context()))
-}
-
-// steps is how many commits a saga takes.
-const steps = 4
-
-func faultsTest(f *fleet) {
-	for n := range steps {
-		for _, after := range []bool{false, true} {
-			p := f.start(fmt.Sprint("a", n, after))
-			id := trips.ID(fmt.Sprint("fault ", n, after))
-			p.link.fault = func(i int, late bool) error {
-				if i == n && late == after {
-					return errLink
-				}
-				return nil
-			}
-			p.book(id, book{})
-			require.Equal(f, saga.Completed, f.ended(id).Status)
-			p.close()
-		}
-	}
-}
-
-func crashesTest(f *fleet) {
-	for n := range steps {
-		for _, after := range []bool{false, true} {
-			p := f.start("a")
-			id := trips.ID(fmt.Sprint("crash ", n, after))
-			crashed := make(chan struct{})
-			p.link.fault = func(i int, late bool) error {
-				if i == n && late == after {
-					p.link.cut()
-					close(crashed)
-					return errLink
-				}
-				return nil
-			}
-			go func() { _, _ = p.runner.Start(f.Context(), id, book{}) }() // it is not told what became of it
-			<-crashed
-			p.crash()
-			p = f.start("a")
-			p.book(id, book{})
-			require.Equal(f, saga.Completed, f.ended(id).Status)
-			p.close()
-		}
-	}
 }
 
 // hang has the first charge of a saga stand still until its process ends.
