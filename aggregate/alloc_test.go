@@ -13,7 +13,7 @@ import (
 // A command to an aggregate in memory costs at most so many allocations beyond
 // those of the event store's append: its own, the decider's and the encoding's.
 func TestAllocationsOfExecute(t *testing.T) { //nolint:paralleltest // it counts what the process allocates
-	const budget = 10
+	const budget = 6
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

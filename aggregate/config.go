@@ -82,7 +82,9 @@ type Config[S any] struct {
 	// or take half of it. The default is 10 min; negative values are for ever.
 	IdleAfter time.Duration
 	// Workers is how many loads and appends are at work at once. The default is
-	// 256; negative values are refused.
+	// 256; negative values are refused. Appends to an eventstore/memory store need
+	// none and no Timeout: they are done by who executes, unless Hooks has an
+	// EffectContext or EffectEnded or there is a Runtime of another kind.
 	Workers int
 	// Hooks are told what happens within. Actions are the host's own.
 	Hooks store.Hooks

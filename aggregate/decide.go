@@ -109,7 +109,7 @@ func (r *rules[S, C, E]) add(b *batch[S, C], e entry[C], env reducer.Env) (done 
 		d.reply = &reply[S]{}
 	}
 	if !e.order.look {
-		b.source = source{env: env, meta: e.order.meta, id: e.order.id}
+		b.source = source{env: env, meta: &e.order.meta, id: e.order.id}
 		events, err, fault := r.ask(&b.state, e.order.command, reducer.NewEnv(&b.source))
 		if fault != nil {
 			return false, fault
@@ -266,7 +266,7 @@ func typeName(v any) string { return fmt.Sprintf("%T", v) }
 // whatever step it is decided in.
 type source struct {
 	env   reducer.Env
-	meta  reducer.Meta
+	meta  *reducer.Meta
 	id    uuid.UUID
 	drawn uint64
 }
@@ -275,7 +275,7 @@ type source struct {
 func (s *source) Now() time.Time { return s.env.Now() }
 
 // Meta is the command's.
-func (s *source) Meta() reducer.Meta { return s.meta }
+func (s *source) Meta() reducer.Meta { return *s.meta }
 
 // NewID derives the next id from the command's: the same in every decision.
 func (s *source) NewID() uuid.UUID {

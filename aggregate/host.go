@@ -65,7 +65,14 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 	if doer.archive, err = archiveOf(cfg); err != nil {
 		return fail(err)
 	}
-	handlers := []effect.Handler{effect.Handle(doer.load), effect.Handle(doer.append), effect.Handle(doer.rebuild)}
+	appends := effect.Handle(doer.append)
+	if immediate(log) {
+		effect.Inside(appends).Immediate = true
+		if cfg.Runtime == nil && cfg.Hooks.EffectContext == nil && cfg.Hooks.EffectEnded == nil {
+			r.ofAppend = []effect.Option{effect.Retry(cfg.Retry)} // done at once: there is nothing to time
+		}
+	}
+	handlers := []effect.Handler{effect.Handle(doer.load), appends, effect.Handle(doer.rebuild)}
 	if doer.archive != nil {
 		handlers = append(handlers, effect.Handle(doer.archive.save))
 	}
@@ -98,6 +105,13 @@ func New[S, C, E any](category string, d Decider[S, C, E], registry *eventstore.
 	}
 	h.gone = func(a action[S, C]) (verdict, bool) { return a.verdict, a.kind == wasWithdrawn }
 	return h, nil
+}
+
+// immediate tells event stores whose appends wait for nothing, by a method that
+// returns the store of which that is true: one around it may do otherwise.
+func immediate(log eventstore.Store) bool {
+	s, ok := log.(interface{ Immediate() eventstore.Store })
+	return ok && s.Immediate() == log
 }
 
 func rulesOf[S, C, E any](d Decider[S, C, E], registry *eventstore.Registry, cfg Config[S]) (*rules[S, C, E], error) {

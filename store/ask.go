@@ -51,7 +51,6 @@ func Ask[S, A, R any](ctx context.Context, s *Store[S, A], a A, match func(A) (R
 	if s.host.simulated {
 		q.answered = s.host.config.Runtime.NewSignal()
 	} else {
-		q.signal.fired = make(chan struct{})
 		q.answered = &q.signal
 	}
 	track := &q.track

@@ -28,6 +28,7 @@ type job[S, A any] struct {
 	task    engine.TaskID
 	attempt int
 	call    tree.Call[A]
+	handler *tree.Handler // nil if there is none
 	cause   engine.Cause
 
 	// value and end go to the owner with a message, each its own.
@@ -78,6 +79,9 @@ func (s *Store[S, A]) carryOut() {
 
 func (s *Store[S, A]) startJob(c *engine.Command[A]) {
 	j := &job[S, A]{store: s, task: c.Task, attempt: c.Attempt, call: c.Call, cause: c.Cause}
+	if t := c.Call.RequestType(); t != nil {
+		j.handler = s.host.handlers[t]
+	}
 	i := slotOf(c.Task)
 	for i >= len(s.jobs) {
 		s.jobs = append(s.jobs, nil)
@@ -86,6 +90,10 @@ func (s *Store[S, A]) startJob(c *engine.Command[A]) {
 	s.active++
 	if c.Call.Kind() == tree.Stream {
 		s.host.config.Runtime.Go(j.run)
+		return
+	}
+	if h := j.handler; s.host.prompt && h != nil && h.Immediate && h.Wrapped == nil {
+		j.run() // what it comes to waits behind what has come before
 		return
 	}
 	s.host.pool.submit(j)
@@ -143,17 +151,13 @@ func (j *job[S, A]) finish(err error) {
 
 func (j *job[S, A]) work() {
 	h := j.store.host
-	var handler *tree.Handler
-	if t := j.call.RequestType(); t != nil {
-		handler = h.handlers[t]
-	}
 	if j.Err() != nil { // cancelled before it began
 		j.end, _ = j.call.Outcome(nil, context.Canceled)
 		return
 	}
 	hooks := &h.config.Hooks
 	if hooks.EffectContext == nil && hooks.EffectEnded == nil {
-		j.end = j.invoke(j, handler)
+		j.end = j.invoke(j)
 		return
 	}
 	info := j.info()
@@ -166,7 +170,7 @@ func (j *job[S, A]) work() {
 		})
 	}
 	began := h.config.Runtime.Now()
-	end := j.invoke(ctx, handler)
+	end := j.invoke(ctx)
 	if hooks.EffectEnded != nil {
 		err := end.Err()
 		if j.call.Kind() == tree.Stream && isEnd(err) {
@@ -177,11 +181,11 @@ func (j *job[S, A]) work() {
 	j.end = end
 }
 
-func (j *job[S, A]) invoke(ctx context.Context, h *tree.Handler) tree.Outcome {
+func (j *job[S, A]) invoke(ctx context.Context) tree.Outcome {
 	if j.call.Kind() == tree.Stream {
-		return j.call.Invoke(ctx, h, j.emit)
+		return j.call.Invoke(ctx, j.handler, j.emit)
 	}
-	return j.call.Invoke(ctx, h, nil) // sparing the method value
+	return j.call.Invoke(ctx, j.handler, nil) // sparing the method value
 }
 
 func (j *job[S, A]) info() EffectInfo {

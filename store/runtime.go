@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -79,32 +79,43 @@ type realRuntime struct{}
 func (realRuntime) Now() time.Time                            { return time.Now() }
 func (realRuntime) Go(f func())                               { go f() }
 func (realRuntime) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
-func (realRuntime) NewSignal() Signal                         { return &realSignal{fired: make(chan struct{})} }
+func (realRuntime) NewSignal() Signal                         { return &realSignal{} }
 
 type realSignal struct {
-	done  atomic.Bool
-	fired chan struct{}
+	mu   sync.Mutex
+	done bool
+	wake chan struct{} // closed by Fire; made by the first who has to wait
 }
 
 func (s *realSignal) Fire() {
-	if s.done.CompareAndSwap(false, true) {
-		close(s.fired)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done && s.wake != nil {
+		close(s.wake)
 	}
+	s.done = true
 }
 
 func (s *realSignal) Wait(ctx context.Context) error {
-	select {
-	case <-s.fired:
+	s.mu.Lock()
+	if s.done {
+		s.mu.Unlock()
 		return nil
-	default:
 	}
+	if s.wake == nil {
+		s.wake = make(chan struct{})
+	}
+	wake := s.wake
+	s.mu.Unlock()
 	select {
-	case <-s.fired:
+	case <-wake:
 		return nil
 	case <-ctx.Done():
-		if s.done.Load() {
-			return nil
-		}
-		return ctx.Err()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return nil
+	}
+	return ctx.Err()
 }

@@ -59,6 +59,11 @@ type host[S, A any] struct {
 	crashes  atomic.Int64         // stores stopped by a panic
 	many     bool                 // a keyed store's
 
+	// prompt is set where immediate handlers are called in the store's turn: no
+	// hook is called around them, which may wait, and no simulation is to see
+	// them in every order.
+	prompt bool
+
 	// simulated is set where runs are to repeat: nothing may follow the order
 	// of a map.
 	simulated bool
@@ -93,6 +98,7 @@ func newHost[S, A any](r reducer.Reducer[S, A], cfg Config) (*host[S, A], error)
 	}
 	_, live := cfg.Runtime.(realRuntime)
 	h.simulated = !live
+	h.prompt = live && cfg.Hooks.EffectContext == nil && cfg.Hooks.EffectEnded == nil
 	idle := idleWorkers
 	if !live {
 		idle = 0 // a worker that waits for work would be unseen by the runtime

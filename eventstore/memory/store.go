@@ -84,6 +84,11 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Immediate returns the store itself: its appends wait for nothing but the
+// processor, so an aggregate's is done on the goroutine of who executes. It does
+// not speak for a store that embeds this one.
+func (s *Store) Immediate() eventstore.Store { return s }
+
 // enter checks a call that belongs to a tenant, and takes the mutex if the error
 // is nil.
 func (s *Store) enter(ctx context.Context) (*tenant, error) {

@@ -169,6 +169,9 @@ type Handler struct {
 	// Home is what it does its work in a transaction of, and in that of its context
 	// if that has one; nil is nothing.
 	Home any
+	// Immediate tells that Func waits for nothing but the processor, and neither
+	// uses a store nor ends its goroutine. A store may call it in its turn.
+	Immediate bool
 	// Err is what is wrong with the handler as it was declared.
 	Err error
 	// Slots recycles outcomes; nil means they are not recycled.
