@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"strings"
@@ -64,39 +65,39 @@ func letterOffice(t *testing.T) *office {
 var mends = map[string]struct {
 	open func(*testing.T) *office
 	kind string
-	do   func(*testing.T, *saga.Operator, saga.ID, saga.By) (saga.Intervention, error)
+	do   func(context.Context, *saga.Operator, saga.ID, saga.By) (saga.Intervention, error)
 	want saga.Status
 }{
-	"Retry": {stuckOffice, "retry", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Retry(t.Context(), id, by)
+	"Retry": {stuckOffice, "retry", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Retry(ctx, id, by)
 	}, saga.Compensating},
-	"Redrive": {letterOffice, "redrive", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Redrive(t.Context(), id, by)
+	"Redrive": {letterOffice, "redrive", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Redrive(ctx, id, by)
 	}, saga.Running},
-	"Resume": {letterOffice, "resume", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Resume(t.Context(), id, by)
+	"Resume": {letterOffice, "resume", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Resume(ctx, id, by)
 	}, saga.Running},
-	"Pause": {chargingOffice, "pause", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Pause(t.Context(), id, by)
+	"Pause": {chargingOffice, "pause", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Pause(ctx, id, by)
 	}, saga.Paused},
-	"Compensate": {chargingOffice, "compensate", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Compensate(t.Context(), id, by)
+	"Compensate": {chargingOffice, "compensate", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Compensate(ctx, id, by)
 	}, saga.Compensating},
-	"Terminate": {chargingOffice, "terminate", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Terminate(t.Context(), id, by)
+	"Terminate": {chargingOffice, "terminate", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Terminate(ctx, id, by)
 	}, saga.Terminated},
-	"MarkUndone": {stuckOffice, "mark-undone", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.MarkUndone(t.Context(), id, "reservation/ann/1/0", by)
+	"MarkUndone": {stuckOffice, "mark-undone", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.MarkUndone(ctx, id, "reservation/ann/1/0", by)
 	}, saga.Compensated},
-	"Resolve": {chargingOffice, "resolve", func(t *testing.T, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
-		return o.Resolve(t.Context(), id, "reservation/ann/2/0", nil, saga.Rejected(errors.New("no money")), by)
+	"Resolve": {chargingOffice, "resolve", func(ctx context.Context, o *saga.Operator, id saga.ID, by saga.By) (saga.Intervention, error) {
+		return o.Resolve(ctx, id, "reservation/ann/2/0", nil, saga.Rejected(errors.New("no money")), by)
 	}, saga.Running},
 }
 
 // fleetMends are those that an operator can do to types and workers; before is
 // what has to be done first.
 var fleetMends = map[string]struct {
-	before, do func(*testing.T, *saga.Operator, saga.By) error
+	before, do func(context.Context, *saga.Operator, saga.By) error
 	name       string
 	paused     bool
 }{
@@ -106,20 +107,20 @@ var fleetMends = map[string]struct {
 	"Undrain":    {drain, undrain, "drain.", false},
 }
 
-func pauseType(t *testing.T, o *saga.Operator, by saga.By) error {
-	return o.PauseType(t.Context(), "reservation", by)
+func pauseType(ctx context.Context, o *saga.Operator, by saga.By) error {
+	return o.PauseType(ctx, "reservation", by)
 }
 
-func resumeType(t *testing.T, o *saga.Operator, by saga.By) error {
-	return o.ResumeType(t.Context(), "reservation", by)
+func resumeType(ctx context.Context, o *saga.Operator, by saga.By) error {
+	return o.ResumeType(ctx, "reservation", by)
 }
 
-func drain(t *testing.T, o *saga.Operator, by saga.By) error {
-	return o.Drain(t.Context(), "w", by)
+func drain(ctx context.Context, o *saga.Operator, by saga.By) error {
+	return o.Drain(ctx, "w", by)
 }
 
-func undrain(t *testing.T, o *saga.Operator, by saga.By) error {
-	return o.Undrain(t.Context(), "w", by)
+func undrain(ctx context.Context, o *saga.Operator, by saga.By) error {
+	return o.Undrain(ctx, "w", by)
 }
 
 // The tables have every method that takes an actor and a reason.
@@ -152,11 +153,11 @@ func TestInterventions(t *testing.T) {
 				}
 				operator := saga.NewOperator(o.home) // needs no handlers
 				for _, bad := range []saga.By{{Reason: "why"}, {Actor: "ada"}, {Actor: "ada", DryRun: true}} {
-					_, err := row.do(t, operator, id, bad)
+					_, err := row.do(t.Context(), operator, id, bad)
 					require.ErrorContains(t, err, "By.")
 				}
 				before, was := o.sees(id), o.untilID(id, func(saga.Snapshot) bool { return true })
-				tells, err := row.do(t, operator, id, dry)
+				tells, err := row.do(t.Context(), operator, id, dry)
 				require.NoError(t, err)
 				require.NoError(t, store.Sleep(t.Context(), 10*time.Second)) // less than any deadline
 				require.Equal(t, before, o.sees(id))
@@ -164,9 +165,9 @@ func TestInterventions(t *testing.T) {
 				require.Equal(t, was, tells.Before)
 				require.Equal(t, row.want, tells.After.Status)
 
-				real := dry
-				real.DryRun, real.Actor = false, "ada"
-				done, err := row.do(t, operator, id, real)
+				wet := dry
+				wet.DryRun, wet.Actor = false, "ada"
+				done, err := row.do(t.Context(), operator, id, wet)
 				require.NoError(t, err)
 				require.True(t, done.Done)
 				require.Equal(t, was, done.Before)
@@ -205,19 +206,19 @@ func TestFleetInterventions(t *testing.T) {
 				o.wait("ann")
 				operator := saga.NewOperator(o.home)
 				if row.before != nil {
-					require.NoError(t, row.before(t, operator, by))
+					require.NoError(t, row.before(t.Context(), operator, by))
 				}
 				require.NoError(t, store.Sleep(t.Context(), time.Minute)) // the worker has seen it
 				for _, bad := range []saga.By{{Reason: "why"}, {Actor: "ada"}, {Actor: "ada", DryRun: true}} {
-					require.ErrorContains(t, row.do(t, operator, bad), "By.")
+					require.ErrorContains(t, row.do(t.Context(), operator, bad), "By.")
 				}
 				id := Reservation.ID("ann")
 				before := o.sees(id)
-				require.NoError(t, row.do(t, operator, dry))
+				require.NoError(t, row.do(t.Context(), operator, dry))
 				require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
 				require.Equal(t, before, o.sees(id))
 
-				require.NoError(t, row.do(t, operator, by))
+				require.NoError(t, row.do(t.Context(), operator, by))
 				w, err := o.home.Join(t.Context(), saga.Worker{ID: "spy"}, time.Minute)
 				require.NoError(t, err)
 				fleet, err := o.home.Beat(t.Context(), w, time.Minute)

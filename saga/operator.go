@@ -235,8 +235,10 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 			return err
 		}
 		in.Effect = only[0]
-		if unchecked, err = o.check(h, &in); err != nil {
-			return err
+		if failure == nil {
+			if unchecked, err = o.check(h, &in); err != nil {
+				return err
+			}
 		}
 		if slices.ContainsFunc(h.Work.Results, func(r input) bool { return r.Effect == in.Effect }) {
 			return fmt.Errorf("%w: a result for %q waits already", ErrRefused, effectID)
@@ -267,9 +269,6 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 // check compares a value with the result of the request that it answers, if that is
 // known.
 func (o *Operator) check(h *head, in *input) (unchecked bool, err error) {
-	if in.Failure != nil {
-		return false, nil
-	}
 	k, request := o.kinds[h.Record.ID.Type], h.Work.request(in.Effect)
 	if k == nil || k.requests[request] == nil {
 		return true, nil
