@@ -176,11 +176,14 @@ func (f *fleet) ended(id saga.ID) saga.Record {
 	decided := 0
 	for i, e := range entries {
 		require.Equal(f, int64(i+1), e.Sequence, "each decided once")
+		if e.Sequence > r.Sequence {
+			require.Equal(f, "late", e.Kind, "what has come since the saga ended")
+		}
 		if e.Kind == "start" || e.Kind == "reply" || e.Kind == "timer" {
 			decided++
 		}
 	}
-	require.GreaterOrEqual(f, int64(len(entries)), r.Sequence, "a late result may have come since")
+	require.GreaterOrEqual(f, int64(len(entries)), r.Sequence)
 	if r.Status == saga.Completed {
 		require.LessOrEqual(f, decided, 5, "a start, a timer, and three replies at most")
 	}
