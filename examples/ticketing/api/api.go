@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode"
@@ -314,13 +315,32 @@ func (a *api) reserve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.first(&order); err != nil {
+		return err
+	}
 	if err := a.sale.Start(r.Context(), order); err != nil {
+		return err
+	}
+	if err := a.first(&order); err != nil { // another came at the same time
 		return err
 	}
 	w.Header().Set("Location", "/reservations/"+string(order.Reservation))
 	return a.answer(w, r, http.StatusAccepted, order.Reservation, maxWait, func(s reservation.State) bool {
 		return len(s.Seats) > 0 || s.Phase.Decided()
 	})
+}
+
+// first refuses an order whose reservation is of another one.
+func (a *api) first(order *reservation.Order) error {
+	s, known := a.sale.Reservation(order.Reservation)
+	was := &s.Order
+	switch {
+	case !known, was.Section == ticket.Section{}: // it was cancelled before it began
+		return nil
+	case was.Customer != order.Customer, was.Section != order.Section, was.Quantity != order.Quantity, !slices.Equal(was.Chosen, order.Chosen):
+		return &aggregate.KeyReusedError{Key: string(order.Reservation)}
+	}
+	return nil
 }
 
 func (a *api) showReservation(w http.ResponseWriter, r *http.Request) error {

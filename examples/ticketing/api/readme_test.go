@@ -202,6 +202,8 @@ func TestBadRequests(t *testing.T) {
 		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1,"seats":["A1"]} localhost:8080/reservations`, "400", `1 to 8`},
 		{`-d {"reservation":"ann","event":"gala","section":"x","seats":["1A"]} localhost:8080/reservations`, "400", `\"1A\" is no seat`},
 		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`, "200", `"reason":"no-such-section"`},
+		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`, "200", `"reason":"no-such-section"`},
+		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":2} localhost:8080/reservations`, "409", `"code":"idempotency-key-reused"`},
 		{`localhost:8080/nowhere`, "404", "404 page not found"},
 	} {
 		got := curl(t, server.URL, append(strings.Fields(c.args), "-w", "%{http_code}"))

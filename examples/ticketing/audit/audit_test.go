@@ -243,6 +243,9 @@ func TestCookedBooksAreFound(t *testing.T) {
 		"a reservation has ended and keeps seats": {func(r *audit.Records) {
 			claim(&r.Sections[0], "dan", inventory.IsHeld, a4)
 		}, decisions, "dan is failed and still holds A4"},
+		"seats are held for nobody": {func(r *audit.Records) {
+			claim(&r.Sections[0], "mal", inventory.IsHeld, a4)
+		}, decisions, "mal is not known and holds A4"},
 
 		"a charge is not recorded": {func(r *audit.Records) {
 			r.Payments["ann"] = payment.State{Phase: payment.IsRequested, Amount: 200_10}

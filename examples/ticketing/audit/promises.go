@@ -307,8 +307,14 @@ func (b *books) decisions() Check {
 	}
 	for _, s := range b.Sections {
 		for _, id := range slices.Sorted(maps.Keys(s.Claims)) {
-			if s.Claims[id].Status == inventory.IsHeld && b.Reservations[id].Phase.Decided() {
-				c.problem("%s is %s and still holds %s", id, b.Reservations[id].Phase, ticket.Seats(s.Claims[id].Seats))
+			if s.Claims[id].Status != inventory.IsHeld {
+				continue
+			}
+			switch r, known := b.Reservations[id]; {
+			case !known:
+				c.problem("%s is not known and holds %s", id, ticket.Seats(s.Claims[id].Seats))
+			case r.Phase.Decided():
+				c.problem("%s is %s and still holds %s", id, r.Phase, ticket.Seats(s.Claims[id].Seats))
 			}
 		}
 	}
