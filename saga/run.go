@@ -20,6 +20,8 @@ type run struct {
 	stop   store.Signal   // ends the run
 	ended  store.Signal   // it has
 
+	stopJoining context.CancelFunc // the store need not answer any more
+
 	beatBell, dueBell, inboxBell, sweepBell *bell
 
 	beatAt   time.Time // when the last beat that came through was begun
@@ -51,8 +53,12 @@ func (r *Runner) Run(ctx context.Context) error {
 			return fmt.Errorf("run sagas: %w", err)
 		}
 	}
+	ctx, cancel := context.WithCancel(store.WithRuntime(ctx, r.runtime))
+	defer cancel()
+	joining, stopJoining := context.WithCancel(ctx)
+	defer stopJoining()
 	x := &run{
-		Runner: r, stop: r.runtime.NewSignal(), ended: r.runtime.NewSignal(), releasing: map[Shard]Lease{},
+		Runner: r, stop: r.runtime.NewSignal(), ended: r.runtime.NewSignal(), stopJoining: stopJoining, releasing: map[Shard]Lease{},
 		beatBell: newBell(r.runtime), dueBell: newBell(r.runtime), inboxBell: newBell(r.runtime), sweepBell: newBell(r.runtime),
 	}
 	r.mu.Lock()
@@ -72,9 +78,10 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.mu.Unlock()
 		x.ended.Fire()
 	}()
-	ctx, cancel := context.WithCancel(store.WithRuntime(ctx, r.runtime))
-	defer cancel()
-	if err := x.join(ctx); err != nil {
+	if err := x.join(joining); err != nil {
+		if ctx.Err() == nil {
+			return nil // shut down before there was anything to give up
+		}
 		return fmt.Errorf("run sagas: %w", err)
 	}
 	for _, loop := range []func(context.Context){x.beats, x.dues, x.inboxes, x.sweeps, x.wakes} {
@@ -112,6 +119,9 @@ func (x *run) join(ctx context.Context) error {
 		if err == nil {
 			x.worker, x.beatAt = w, x.runtime.Now()
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		x.config.Hooks.StoreFailed("Join", err)
 		if err := x.sleep(ctx, storePolicy.wait(x.config.Worker, tries)); err != nil {
@@ -165,6 +175,7 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	r.mu.Unlock()
 	var drained error
 	if x != nil {
+		x.stopJoining()
 		drained = x.drain(ctx)
 		x.stop.Fire()
 		_ = x.ended.Wait(context.WithoutCancel(ctx))

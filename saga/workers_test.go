@@ -127,11 +127,61 @@ func (c *cable) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 	return c.Store.Beat(ctx, w, ttl)
 }
 
+func (c *cable) Join(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Worker, error) {
+	if c.cut.Load() {
+		return saga.Worker{}, errCut
+	}
+	return c.Store.Join(ctx, w, ttl)
+}
+
 func (c *cable) Leave(ctx context.Context, w saga.Worker) error {
 	if c.cut.Load() {
 		return errCut
 	}
 	return c.Store.Leave(ctx, w)
+}
+
+// silent is a home that does not answer who joins while it is cut off.
+type silent struct{ *cable }
+
+func (s silent) Join(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Worker, error) {
+	for s.cut.Load() {
+		if err := store.Sleep(ctx, time.Second); err != nil {
+			return saga.Worker{}, err
+		}
+	}
+	return s.Store.Join(ctx, w, ttl)
+}
+
+// A worker that the store has not let join yet is shut down all the same.
+func TestShutdownDoesNotWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	for name, home := range map[string]func(*cable) saga.Store{
+		"that refuses":         func(c *cable) saga.Store { return c },
+		"that does not answer": func(c *cable) saga.Store { return silent{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cut := &cable{Store: newHome()}
+				cut.cut.Store(true)
+				a := open(t, home(cut), newHouse(), saga.Config{Worker: "a"})
+				require.NoError(t, store.Sleep(t.Context(), 10*time.Second)) // it tries
+				down := make(chan error, 1)
+				go func() { down <- a.runner.Shutdown(t.Context()) }()
+				synctest.Wait()
+				select {
+				case err := <-down:
+					require.NoError(t, err)
+					require.NoError(t, <-a.ended)
+					a.ended = nil
+				default:
+					cut.cut.Store(false) // so that this ends
+					t.Fatal("it waits for the store")
+				}
+			})
+		})
+	}
 }
 
 // A worker that was cut off and comes back finds that it owns nothing: what it
