@@ -316,6 +316,9 @@ func (t *draft) replied(i int, in *input) {
 func (t *draft) again(c *call, id string, f *EffectError, known *RequestType, heard bool) bool {
 	c.Attempts++
 	c.Error, c.Later = f.Message, false
+	if f.Trace != "" {
+		c.Error += "\n" + f.Trace
+	}
 	policy := retryOf(c, known)
 	must := !heard || t.next.Work.Pivoted
 	switch {

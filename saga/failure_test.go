@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,6 +16,7 @@ import (
 	"github.com/seed57833328/rondo/reducer"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/memory"
+	"github.com/seed57833328/rondo/store"
 )
 
 type (
@@ -71,4 +76,37 @@ func TestFailureIsWhatARecordKeeps(t *testing.T) {
 	require.True(t, outside.Rejected)
 	require.Empty(t, outside.Code)
 	require.Nil(t, saga.Failure(t.Context(), nil))
+}
+
+// A reducer puts what an error says into its state and its reasons, where customers
+// read it; the stack of a handler that panicked is for who looks into it.
+func TestAPanicsStackIsNotPartOfWhatItSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		h.before = func(_ context.Context, request, key string, _ int) error {
+			if request == "charge" || strings.HasSuffix(key, "/1/0/undo") {
+				panic("no such currency")
+			}
+			return nil
+		}
+		o := open(t, newHome(), h, saga.Config{})
+		o.start("ann")
+		require.NoError(t, store.Sleep(t.Context(), time.Hour))
+		s := o.state("ann")
+		require.Equal(t, saga.Stuck, s.Status)
+		require.Regexp(t, `^request "[a-z-]+" \(1/0/undo\) must succeed, and failed at attempt 1: panic: no such currency$`, s.Reason)
+		require.Len(t, s.Undo, 1)
+		said, stack, _ := strings.Cut(s.Undo[0].Error, "\n")
+		require.Equal(t, "panic: no such currency", said)
+		require.Contains(t, stack, "failure_test.go")
+		history, err := o.runner.History(t.Context(), Reservation.ID("ann"), 0, 100)
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(history, func(e saga.Entry) bool {
+			return strings.Contains(string(e.Data), `payment: panic: no such currency"`)
+		}))
+		require.True(t, slices.ContainsFunc(history, func(e saga.Entry) bool {
+			return strings.Contains(string(e.Data), `"trace":"goroutine `)
+		}), "it is kept")
+	})
 }

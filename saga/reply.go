@@ -3,7 +3,6 @@ package saga
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/seed57833328/rondo/effect"
 )
@@ -33,6 +32,9 @@ type EffectError struct {
 	Rejected bool `json:"rejected,omitempty"`
 	// Final tells that another attempt would not mend it.
 	Final bool `json:"final,omitempty"`
+	// Trace is the stack of a handler that panicked, for who looks into it. It is
+	// no part of what Error says, which may reach a customer.
+	Trace string `json:"trace,omitempty"`
 
 	is error // that Code stands for
 }
@@ -130,7 +132,7 @@ func (k *kind) failure(err error) *EffectError {
 	e.Final = !effect.Retryable(err) && !errors.Is(err, context.Canceled)
 	var panicked *effect.PanicError
 	if errors.As(err, &panicked) {
-		e.Message = fmt.Sprintf("%v\n%s", err, panicked.Stack)
+		e.Trace = string(panicked.Stack)
 	}
 	for _, known := range k.errors {
 		if errors.Is(err, known.err) {
