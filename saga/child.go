@@ -298,6 +298,9 @@ func (t *draft) cancelled(i int, in *input) {
 		c.Cancels, c.Later = "", false
 	default:
 		why := "it is " + string(in.Child.Status)
+		if in.Child.Status == Completed {
+			why += ", past its point of no return"
+		}
 		if in.Failure != nil {
 			why = in.Failure.Message
 		}

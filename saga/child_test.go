@@ -304,7 +304,7 @@ func TestChildIsCancelledAtAnyPoint(t *testing.T) {
 						}
 						if child == "reservation" && at == "nothing" { // it is past its pivot
 							s := a.reaches(annsErrand, saga.Stuck)
-							require.Contains(t, s.Reason, `child saga "reservation/errand/ann/1/0" cannot be undone any more: it is completed`)
+							require.Contains(t, s.Reason, `child saga "reservation/errand/ann/1/0" cannot be undone any more: it is completed, past its point of no return`)
 							require.Equal(t, reservationOfAnn, s.Undo[0].Child)
 							_, err := a.runner.Retry(t.Context(), annsErrand, by)
 							require.NoError(t, err)

@@ -71,7 +71,7 @@ func IsRejected(err error) bool {
 }
 
 // Later is returned by a handler whose result comes by another way: the effect
-// stays pending, without further attempts, until [Runner.Resolve] gives it one.
+// stays pending, without further attempts, until [Operator.Resolve] gives it one.
 var Later = errors.New("the result comes later") //nolint:errname,revive,staticcheck // an answer, as io.EOF is
 
 // ErrorType is an error with a name, made by [Error].

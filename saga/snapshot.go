@@ -35,7 +35,7 @@ type Effect struct {
 	Error    string
 	// Next is when the next attempt may begin; zero is at once.
 	Next time.Time
-	// Later tells that its result comes by [Runner.Resolve], or from Child.
+	// Later tells that its result comes by [Operator.Resolve], or from Child.
 	Later bool
 	// Child is the saga that it runs or cancels, zero if it is no child.
 	Child ID

@@ -15,7 +15,10 @@ import (
 type Step[S any] struct {
 	// Do is the request of the step, and what becomes of its result.
 	Do StepRequest[S]
-	// Undo undoes it; without one there is nothing to undo.
+	// Undo undoes it; without one there is nothing to undo. Its request is made, as
+	// that of Do, of the state in which the step begins: what Do returns is not in
+	// it. Whoever does it finds what to undo by its [EffectID], which is that of Do
+	// with /undo behind it.
 	Undo StepRequest[S]
 	// Retry and Timeout are those of Do: see [RetryPolicy] and the function
 	// [Timeout]. Undo has the defaults.

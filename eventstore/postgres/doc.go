@@ -21,8 +21,7 @@
 //
 // runs them, as do [Migrate] and [Config].AutoMigrate; many processes may do so
 // at once. Opening a database of another version is a [*SchemaVersionError]. The
-// head of the first file says which rights a role needs that does not own the
-// schema.
+// heads of the files say which rights a role needs that does not own the schema.
 //
 // # Appending
 //

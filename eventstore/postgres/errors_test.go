@@ -189,7 +189,7 @@ func TestMissingRights(t *testing.T) {
 	_, err := db.Pool(t).Exec(t.Context(), `REVOKE INSERT ON rondo.events FROM `+db.Name)
 	require.NoError(t, err)
 	_, err = s.Append(t.Context(), one("a"))
-	requireError(t, err, "42501", "lacks a right", false)
+	requireError(t, err, "42501", "lacks a right, the heads of the migrations say which it needs", false)
 }
 
 func TestServerIsDown(t *testing.T) {

@@ -46,7 +46,7 @@ var reasons = map[string]struct {
 	InvalidSchema:    {"the database is not migrated", false},
 	UndefinedTable:   {"the database is not migrated", false},
 	UndefinedFunc:    {"the database is not migrated", false},
-	NoPrivilege:      {"the role lacks a right, the head of the first migration says which it needs", false},
+	NoPrivilege:      {"the role lacks a right, the heads of the migrations say which it needs", false},
 	Serialization:    {"it collided with another transaction", true},
 	Deadlock:         {"it collided with another transaction", true},
 	DiskFull:         {"the server's disk is full", true},

@@ -19,8 +19,8 @@
 //	go run github.com/seed57833328/rondo/cmd/rondo migrate --db URL
 //
 // runs them, as do [Migrate] and [Config].AutoMigrate; many processes may do so at
-// once. Opening a database of another version is a [*SchemaVersionError]. The head of
-// the first file says which rights a role needs that does not own the schema.
+// once. Opening a database of another version is a [*SchemaVersionError]. The heads of
+// the files say which rights a role needs that does not own the schema.
 //
 // The tenant is part of a saga's id, and nothing else: a runner works for all
 // tenants, and so does its role. Names are compared byte for byte.

@@ -78,7 +78,7 @@ func TestMissingRights(t *testing.T) {
 	s := open(t, db.URL)
 	db.Exec(t, `REVOKE INSERT ON rondo.sagas FROM `+db.Name)
 	_, err := s.Commit(t.Context(), []saga.Change{change(Reservation.ID("a"), 1)})
-	requireError(t, err, "42501", "lacks a right", false)
+	requireError(t, err, "42501", "lacks a right, the heads of the migrations say which it needs", false)
 }
 
 // A server that refuses has changed nothing, and says whether it may be tried

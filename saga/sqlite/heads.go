@@ -232,7 +232,7 @@ func (s *Store) History(ctx context.Context, id saga.ID, after int64, limit int)
 	return entries, nil
 }
 
-// Purge forgets sagas that have ended, with what [Handle] has kept of their
+// Purge forgets sagas that have ended, with what [HandleTx] has kept of their
 // effects; see [saga.Heads].
 func (s *Store) Purge(ctx context.Context, before time.Time, limit int) (purged int, err error) {
 	if err := cmp.Or(saga.CheckLimit(limit), s.file.Enter(ctx)); err != nil {

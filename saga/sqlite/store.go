@@ -88,7 +88,7 @@ func (s *Store) Close() error {
 // InTx runs a function in a transaction that is committed together with decisions
 // that wait at the same time, and with nothing of it if it fails: whatever other
 // tables the file has. When InTx returns nil, what the function did is as durable
-// as a decision. [Handle] runs handlers by it.
+// as a decision. [HandleTx] runs handlers by it.
 //
 // The function runs on the caller's goroutine while the whole home waits, so it
 // should do no more than its statements. It may be called again, if a commit with
