@@ -25,13 +25,13 @@ var errMisuse = errors.New("misuse")
 
 func openHome(ctx context.Context, db string) (saga.Store, func() error, error) {
 	switch {
-	case strings.HasPrefix(db, "postgres://"), strings.HasPrefix(db, "postgresql://"):
+	case isPostgres(db):
 		s, err := postgres.Open(ctx, db, postgres.Config{})
 		if err != nil {
 			return nil, nil, err
 		}
 		return s, s.Close, nil
-	case strings.HasPrefix(db, sqliteScheme):
+	case strings.HasPrefix(db, sqliteScheme) && db != sqliteScheme:
 		path := strings.TrimPrefix(db, sqliteScheme)
 		if _, err := os.Stat(path); err != nil { // Open would make it
 			if errors.Is(err, fs.ErrNotExist) {
@@ -43,6 +43,9 @@ func openHome(ctx context.Context, db string) (saga.Store, func() error, error) 
 			return nil, nil, err
 		}
 		s, err := sqlite.Open(ctx, path, sqlite.Config{})
+		if errors.Is(err, sqlite.ErrReadOnly) { // it can be looked at
+			s, err = sqlite.Open(ctx, path, sqlite.Config{ReadOnly: true})
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -51,6 +54,10 @@ func openHome(ctx context.Context, db string) (saga.Store, func() error, error) 
 		return nil, nil, fmt.Errorf("%w: --db is missing, and DATABASE_URL is not set: want postgres://… or sqlite:FILE", errMisuse)
 	}
 	return nil, nil, fmt.Errorf("%w: --db is %q, want postgres://… or sqlite:FILE", errMisuse, redact(db))
+}
+
+func isPostgres(db string) bool {
+	return strings.HasPrefix(db, "postgres://") || strings.HasPrefix(db, "postgresql://")
 }
 
 // hasSagas looks whether a file is one in which sagas were run, and changes nothing.
@@ -65,7 +72,11 @@ func hasSagas(ctx context.Context, path string) error {
 	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'rondo_sagas')`).Scan(&found)
 	switch {
 	case err != nil:
-		return fmt.Errorf("look into %q: %w", path, err)
+		s, cause := sqlite.Open(ctx, path, sqlite.Config{ReadOnly: true}) // it knows what that means
+		if cause == nil {
+			return errors.Join(fmt.Errorf("look into %q: %w", path, err), s.Close())
+		}
+		return cause
 	case !found:
 		return fmt.Errorf("no sagas were ever run in %q", path)
 	}

@@ -188,7 +188,9 @@ func (p *past) told() string {
 	add("failed: %s", in.Failure.Message)
 	add("by %s", in.Actor)
 	add("because %s", in.Reason)
-	add("%s", p.Reason)
+	if p.Reason != in.Reason {
+		add("%s", p.Reason)
+	}
 	if len(p.Issued) > 0 {
 		add("→ %s", strings.Join(p.Issued, ", "))
 	}

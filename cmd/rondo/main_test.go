@@ -42,7 +42,11 @@ func TestMisuse(t *testing.T) {
 		"no such command":  {[]string{"destroy"}, misuse, `there is no command "destroy", want migrate or saga`},
 		"a file":           {[]string{"migrate", "--db", "sqlite:x"}, misuse, "a file of SQLite is not migrated"},
 		"no such flag":     {[]string{"migrate", "--url", "x"}, misuse, "not defined: -url"},
-		"an argument more": {[]string{"migrate", "--db", "postgres:///x", "now"}, misuse, "usage"},
+		"an argument more": {[]string{"migrate", "--db", "postgres:///x", "now"}, misuse, "rondo: migrate has an argument more than it wants, \"now\": want none\n"},
+		"no database":      {[]string{"migrate", "--db", ""}, misuse, "rondo: --db is missing, and DATABASE_URL is not set: want postgres://…\n"},
+		"no URL":           {[]string{"migrate", "--db", "shop"}, misuse, "rondo: --db is \"shop\", want postgres://…\n"},
+		"another database": {[]string{"migrate", "--db", "mysql://ann:secret@host/shop?a=b"}, misuse, "rondo: --db is \"mysql://…@host/shop?a=b\", want postgres://…\n"},
+		"keywords":         {[]string{"migrate", "--db", "host=127.0.0.1 port=1 connect_timeout=5"}, failed, "the server is not reachable"},
 		"not a URL":        {[]string{"migrate", "--db", "postgres://host:port/db"}, failed, "rondo: "},
 		"nobody there":     {[]string{"migrate", "--db", "postgres://127.0.0.1:1/db?connect_timeout=5"}, failed, "the server is not reachable"},
 	} {

@@ -24,12 +24,8 @@ func (a *app) migrate(ctx context.Context, args []string) int {
 		}
 		return misuse
 	}
-	if flags.NArg() > 0 || *url == "" {
-		fmt.Fprint(a.errs, usage)
-		return misuse
-	}
-	if strings.HasPrefix(*url, sqliteScheme) {
-		fmt.Fprintln(a.errs, "rondo: a file of SQLite is not migrated: opening it does that; want a postgres:// URL")
+	if wrong := misused(flags, *url); wrong != "" {
+		fmt.Fprintf(a.errs, "rondo: %s\n", wrong)
 		return misuse
 	}
 	if err := a.migratePostgres(ctx, *url); err != nil {
@@ -37,6 +33,21 @@ func (a *app) migrate(ctx context.Context, args []string) int {
 		return failed
 	}
 	return 0
+}
+
+// misused tells what is wrong with a command line of migrate.
+func misused(flags *flag.FlagSet, db string) string {
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Sprintf("migrate has an argument more than it wants, %q: want none", flags.Arg(0))
+	case db == "":
+		return "--db is missing, and DATABASE_URL is not set: want postgres://…"
+	case strings.HasPrefix(db, sqliteScheme):
+		return "a file of SQLite is not migrated: opening it does that; want a postgres:// URL"
+	case isPostgres(db), !strings.Contains(db, "://") && strings.Contains(db, "="): // keywords with values
+		return ""
+	}
+	return fmt.Sprintf("--db is %q, want postgres://…", redact(db))
 }
 
 func (a *app) migratePostgres(ctx context.Context, url string) error {

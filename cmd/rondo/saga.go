@@ -199,7 +199,7 @@ func orNone(args string) string {
 }
 
 func (c *call) help(cmd *sagaCommand, flags *flag.FlagSet) {
-	fmt.Fprintf(c.out, "usage: rondo saga %s\n\n%s\n\nFlags:\n", strings.TrimSpace(cmd.name+" "+cmd.args+" --db URL [FLAGS]"), cmd.about)
+	fmt.Fprintf(c.out, "usage: rondo saga %s --db URL [FLAGS]\n\n%s\n\nFlags:\n", strings.TrimSpace(cmd.name+" "+cmd.args), cmd.about)
 	flags.VisitAll(func(f *flag.Flag) {
 		value, about := flag.UnquoteUsage(f)
 		fmt.Fprintf(c.out, "  %-20s %s\n", strings.TrimSpace("--"+f.Name+" "+value), about)

@@ -443,7 +443,7 @@ func TestSagaHelp(t *testing.T) {
 		require.Contains(t, all, "  "+c.name)
 		help := d.does(c.name, "-h")
 		require.Equal(t, help, d.does("help", c.name))
-		require.Contains(t, help, "usage: rondo saga "+c.name)
+		require.Contains(t, help, "usage: rondo saga "+strings.TrimSpace(c.name+" "+c.args)+" --db URL [FLAGS]\n")
 		require.Equal(t, c.changes, strings.Contains(help, "--reason why"), c.name)
 		require.Equal(t, c.changes, strings.Contains(help, "--dry-run"), c.name)
 		texts = append(texts, help)
@@ -476,7 +476,7 @@ func TestTwoOperators(t *testing.T) {
 			got[s]++
 		}
 		require.Equal(t, map[int]int{0: 1, refused: 7}, got)
-		require.Equal(t, 1, strings.Count(d.does("history", "order/waits"), "because it is lost"))
+		require.Equal(t, 1, strings.Count(d.does("history", "order/waits"), "it is lost"))
 	})
 }
 
@@ -534,7 +534,13 @@ func TestHomes(t *testing.T) {
 		require.NoError(t, os.WriteFile(foreign, []byte("this is a letter, and no database at all"), 0o600))
 		_, errs, status = rondo(t, "saga", "list", "--db", "sqlite:"+foreign)
 		require.Equal(t, failed, status)
-		require.Contains(t, errs, "file is not a database")
+		require.Contains(t, errs, `"`+foreign+`": file is not an SQLite database`)
+		_, errs, status = rondo(t, "saga", "list", "--db", "sqlite:"+filepath.Dir(foreign))
+		require.Equal(t, misuse, status)
+		require.Contains(t, errs, "want the path of a file, not of a directory")
+		_, errs, status = rondo(t, "saga", "list", "--db", "sqlite:")
+		require.Equal(t, misuse, status)
+		require.Equal(t, "rondo: --db is \"sqlite:\", want postgres://… or sqlite:FILE\n", errs)
 		s, err := sqlite.Open(t.Context(), path, sqlite.Config{})
 		require.NoError(t, err)
 		require.NoError(t, s.Close())
