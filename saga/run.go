@@ -148,9 +148,11 @@ func (x *run) quit(ctx context.Context) {
 	if fenced {
 		return
 	}
-	bounded, cancel := x.bound(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := x.store.Leave(bounded, x.worker); err != nil {
+	timer := x.runtime.AfterFunc(min(x.config.Heartbeat, x.config.StoreTimeout), cancel) // a shutdown waits for it
+	defer timer.Stop()
+	if err := x.store.Leave(ctx, x.worker); err != nil {
 		x.config.Hooks.StoreFailed("Leave", err) // the lease runs out by itself
 	}
 }

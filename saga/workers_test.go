@@ -184,6 +184,29 @@ func TestShutdownDoesNotWaitForTheStore(t *testing.T) {
 	}
 }
 
+func (s silent) Leave(ctx context.Context, w saga.Worker) error {
+	if s.cut.Load() {
+		return store.Sleep(ctx, time.Hour)
+	}
+	return s.Store.Leave(ctx, w)
+}
+
+// A shutdown does not wait long for a store that does not answer: a lease runs out
+// by itself.
+func TestShutdownLeavesInABeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cut := &cable{Store: newHome()}
+		a := open(t, silent{cut}, newHouse(), saga.Config{Worker: "a"})
+		a.start("ann")
+		a.wait("ann")
+		cut.cut.Store(true)
+		began := time.Now()
+		a.close()
+		require.LessOrEqual(t, time.Since(began), 3*time.Second)
+	})
+}
+
 // A worker that was cut off and comes back finds that it owns nothing: what it
 // was at is fenced.
 func TestZombieIsFenced(t *testing.T) {
