@@ -2,7 +2,9 @@ package saga
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -16,6 +18,18 @@ import (
 type jsonBuffer struct {
 	b     []byte
 	first bool // nothing stands in the object yet
+}
+
+// buffers are those that are at hand.
+var buffers = sync.Pool{New: func() any { return &jsonBuffer{b: make([]byte, 0, 1024)} }}
+
+// encode is what write writes.
+func encode(write func(*jsonBuffer)) []byte {
+	j := buffers.Get().(*jsonBuffer) //nolint:forcetypeassert // it has nothing else
+	defer buffers.Put(j)
+	j.b = j.b[:0]
+	write(j)
+	return slices.Clone(j.b)
 }
 
 func (j *jsonBuffer) open() {
@@ -176,19 +190,20 @@ func (j *jsonBuffer) timer(t *timer) {
 }
 
 // encodeWork is w as encoding/json writes it.
-func encodeWork(w *work) []byte {
-	j := jsonBuffer{b: make([]byte, 0, 512)}
+func encodeWork(w *work) []byte { return encode(func(j *jsonBuffer) { j.work(w) }) }
+
+func (j *jsonBuffer) work(w *work) {
 	j.open()
-	listField(&j, "pending", w.Pending, j.call)
-	listField(&j, "undo", w.Undo, j.call)
-	listField(&j, "given", w.Given, j.call)
-	listField(&j, "timers", w.Timers, j.timer)
-	listField(&j, "seen", w.Seen, j.string)
+	listField(j, "pending", w.Pending, j.call)
+	listField(j, "undo", w.Undo, j.call)
+	listField(j, "given", w.Given, j.call)
+	listField(j, "timers", w.Timers, j.timer)
+	listField(j, "seen", w.Seen, j.string)
 	if w.Parked != nil {
 		j.name("parked")
 		j.input(w.Parked)
 	}
-	listField(&j, "results", w.Results, j.input)
+	listField(j, "results", w.Results, j.input)
 	j.stringField("was", string(w.Was))
 	j.stringField("wasReason", w.WasReason)
 	j.boolField("pivoted", w.Pivoted)
@@ -199,7 +214,6 @@ func encodeWork(w *work) []byte {
 	j.stringField("told", string(w.Told))
 	j.boolField("owes", w.Owes)
 	j.close()
-	return j.b
 }
 
 func (j *jsonBuffer) input(in *input) {
@@ -229,8 +243,9 @@ func (j *jsonBuffer) input(in *input) {
 }
 
 // encodeTold is t as encoding/json writes it.
-func encodeTold(t *told) []byte {
-	j := jsonBuffer{b: make([]byte, 0, 384)}
+func encodeTold(t *told) []byte { return encode(func(j *jsonBuffer) { j.told(t) }) }
+
+func (j *jsonBuffer) told(t *told) {
 	j.open()
 	if t.Input != nil {
 		j.name("input")
@@ -240,10 +255,9 @@ func encodeTold(t *told) []byte {
 	j.text(string(t.Status))
 	j.namedField("action", t.Action)
 	j.boolField("late", t.Late)
-	listField(&j, "issued", t.Issued, j.string)
-	listField(&j, "notes", t.Notes, j.string)
+	listField(j, "issued", t.Issued, j.string)
+	listField(j, "notes", t.Notes, j.string)
 	j.stringField("reason", t.Reason)
 	j.stringField("state", t.State)
 	j.close()
-	return j.b
 }

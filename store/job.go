@@ -35,6 +35,10 @@ type job[S, A any] struct {
 	value, end tree.Outcome
 	ack        Signal // fired when value has been reduced, nil if none is out
 
+	// next is what begins when the job's end is reduced. Its goroutine, which has
+	// reduced that, goes on with it, so that no other has to be woken.
+	next work
+
 	mu    sync.Mutex
 	done  chan struct{}
 	err   error
@@ -89,14 +93,36 @@ func (s *Store[S, A]) startJob(c *engine.Command[A]) {
 	s.jobs[i] = j
 	s.active++
 	if c.Call.Kind() == tree.Stream {
-		s.host.config.Runtime.Go(j.run)
+		s.host.config.Runtime.Go(func() { j.run() })
 		return
 	}
 	if h := j.handler; s.host.prompt && h != nil && h.Immediate && h.Wrapped == nil {
 		j.run() // what it comes to waits behind what has come before
 		return
 	}
+	if last := s.last; last != nil && last.next == nil && s.outAt == len(s.out) {
+		last.next = j
+		return
+	}
 	s.host.pool.submit(j)
+}
+
+// comesFrom says that the owner is the goroutine of that job. It can go on with
+// another, unless it is none of the pool, or a simulation chooses who does what.
+func (s *Store[S, A]) comesFrom(w worker) {
+	j := w.(*job[S, A]) //nolint:forcetypeassert // its own jobs only
+	if j.call.Kind() != tree.Stream && !s.host.simulated {
+		s.last = j
+	}
+}
+
+// share lets the pool have what the owner was to go on with, before it does something
+// that may take time.
+func (s *Store[S, A]) share() {
+	if s.last != nil && s.last.next != nil {
+		s.host.pool.submit(s.last.next)
+		s.last.next = nil
+	}
 }
 
 // slotOf is the part of a task's id that is small and used again.
@@ -128,25 +154,30 @@ func (s *Store[S, A]) fromJob(m *message[A]) {
 }
 
 // run does the work on a goroutine of its own or the pool's.
-func (j *job[S, A]) run() {
+func (j *job[S, A]) run() (next work) {
 	returned := false
 	defer func() {
 		if !returned { // only a Goexit leads here
-			j.finish(errExited)
+			if next := j.finish(errExited); next != nil {
+				j.store.host.pool.submit(next)
+			}
 		}
 	}()
 	j.work()
 	returned = true
-	j.finish(errNoOutcome)
+	return j.finish(errNoOutcome)
 }
 
-// finish hands the store the job's end, which is err if there is none.
-func (j *job[S, A]) finish(err error) {
+// finish hands the store the job's end, which is err if there is none. It returns
+// what the goroutine is to go on with.
+func (j *job[S, A]) finish(err error) (next work) {
 	if j.end == nil {
 		j.end, _ = j.call.Outcome(nil, err)
 	}
 	j.cancel() // what the handler left behind holds on to nothing
 	j.store.post(message[A]{job: j, kind: isEnded})
+	next, j.next = j.next, nil
+	return next
 }
 
 func (j *job[S, A]) work() {

@@ -106,6 +106,8 @@ func (s *Store[S, A]) release() {
 	for n := 0; ; {
 		for s.outAt < len(s.out) {
 			if n++; n > handOver {
+				s.share()
+				s.last = nil
 				s.host.config.Runtime.Go(s.drain)
 				return
 			}
@@ -117,9 +119,13 @@ func (s *Store[S, A]) release() {
 		if s.refuse.Load() && s.finished() {
 			return
 		}
+		last := s.last
+		s.last = nil
 		if s.word.CompareAndSwap(owned, idle) {
 			return
 		}
+		s.last = last
+		s.share()
 		s.take()
 	}
 }
@@ -166,6 +172,9 @@ func (s *Store[S, A]) put(m message[A]) bool {
 			if s.word.CompareAndSwap(idle, queued) {
 				s.in = append(s.in, m)
 				s.mu.Unlock()
+				if m.kind == isEnded {
+					s.comesFrom(m.job)
+				}
 				s.drain()
 				return true
 			}

@@ -107,6 +107,7 @@ func (w *watch[S, A]) setStill(still bool) {
 // tell lets all know of a step who want to: it comes after its effects started.
 func (s *Store[S, A]) tell(step *engine.Step[A]) {
 	if hook := s.host.config.Hooks.Reduced; hook != nil {
+		s.share()
 		s.host.guard(func() {
 			hook(StepInfo{Store: s.host.config.Name, Key: s.key, Seq: step.Seq, Action: step.Action, Meta: s.engine.Meta(step.Seq, step.Cause)})
 		})
@@ -116,6 +117,7 @@ func (s *Store[S, A]) tell(step *engine.Step[A]) {
 		observers := w.observers
 		w.mu.Unlock()
 		if len(observers) > 0 {
+			s.share()
 			s.show(w, observers, step)
 		}
 		w.check(&s.engine.State)

@@ -20,8 +20,9 @@ type pool struct {
 	closed  bool
 }
 
-// work is what a pool runs.
-type work interface{ run() }
+// work is what a pool runs. It returns what the same goroutine is to go on with, nil
+// if that is nothing.
+type work interface{ run() (next work) }
 
 func newPool(rt Runtime, size, idle int) *pool {
 	p := &pool{runtime: rt, max: size, idleMax: idle}
@@ -32,12 +33,16 @@ func newPool(rt Runtime, size, idle int) *pool {
 // submit queues w. It never blocks.
 func (p *pool) submit(w work) {
 	p.mu.Lock()
+	p.push(w)
+	p.summon()
+}
+
+func (p *pool) push(w work) {
 	if p.n == len(p.queue) {
 		p.grow()
 	}
 	p.queue[(p.head+p.n)&(len(p.queue)-1)] = w
 	p.n++
-	p.summon()
 }
 
 // summon sees to it that someone takes what is queued, and unlocks.
@@ -89,9 +94,15 @@ func (p *pool) serve() {
 		p.queue[p.head] = nil
 		p.head = (p.head + 1) & (len(p.queue) - 1)
 		p.n--
-		p.mu.Unlock()
-		w.run()
-		p.mu.Lock()
+		for w != nil {
+			p.mu.Unlock()
+			w = w.run()
+			p.mu.Lock()
+			if w != nil && (p.n > 0 || p.workers-p.blocked > p.max) { // others come first
+				p.push(w)
+				w = nil
+			}
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ type Store[S, A any] struct {
 	outAt  int
 	jobs   []*job[S, A] // at work, by the task's slot
 	active int          // handlers that have not returned, cancelled ones too
+	last   *job[S, A]   // whose goroutine is the owner, and goes on with other work; nil for none
 	left   bool         // all that goes on has been abandoned
 	timer  Timer
 	armed  time.Time // what the timer is set to

@@ -13,22 +13,23 @@ import (
 	"github.com/seed57833328/rondo/saga"
 )
 
-// epochHolds is that no epoch is asked for, or the shard's lease has it.
-const epochHolds = `(? = 0 OR EXISTS (SELECT 1 FROM rondo_saga_leases l WHERE l.type = ? AND l.shard = ? AND l.epoch = ?))`
+// epochHolds is that no epoch is asked for, or the lease of s's shard has it.
+const epochHolds = `(? = 0 OR EXISTS (SELECT 1 FROM rondo_saga_leases l WHERE l.type = s.type AND l.shard = s.shard AND l.epoch = ?))`
 
 const (
 	headColumns = `tenant, type, key, sequence, commit_id, status, ready, due, attempts, schema, reason, started, updated`
 
 	insertHead = `INSERT INTO rondo_sagas (sequence, commit_id, status, ready, due, ended, attempts, schema, reason, started, updated, state, work, tenant, type, key, shard)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ` + epochHolds + ` ON CONFLICT DO NOTHING`
-	updateHead = `UPDATE rondo_sagas SET sequence = ?, commit_id = ?, status = ?, ready = ?, due = ?, ended = ?, attempts = ?, schema = ?, reason = ?,
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, s.type, ?, s.shard FROM (SELECT ? AS type, ? AS shard) s
+		WHERE ` + epochHolds + ` ON CONFLICT DO NOTHING`
+	updateHead = `UPDATE rondo_sagas AS s SET sequence = ?, commit_id = ?, status = ?, ready = ?, due = ?, ended = ?, attempts = ?, schema = ?, reason = ?,
 		started = ?, updated = ?, state = ?, work = ?
-		WHERE tenant = ? AND type = ? AND key = ? AND sequence = ? AND ` + epochHolds
+		WHERE tenant = ? AND key = ? AND type = ? AND sequence = ? AND ` + epochHolds
 	selectHead  = `SELECT ` + headColumns + `, state, work FROM rondo_sagas WHERE tenant = ? AND type = ? AND key = ?`
 	selectEpoch = `SELECT epoch FROM rondo_saga_leases WHERE type = ? AND shard = ?`
 
 	insertEntry = `INSERT INTO rondo_saga_history (saga, sequence, at, kind, data)
-		SELECT number, ?, ?, ?, ? FROM rondo_sagas WHERE tenant = ? AND type = ? AND key = ?`
+		SELECT number, ?, ?, ?, ? FROM rondo_sagas WHERE tenant = ? AND key = ? AND type = ?`
 	selectHistory = `SELECT h.sequence, h.at, h.kind, h.data FROM rondo_sagas s JOIN rondo_saga_history h ON h.saga = s.number
 		WHERE s.tenant = ? AND s.type = ? AND s.key = ? AND h.sequence > ? ORDER BY h.sequence LIMIT ?`
 
@@ -83,10 +84,10 @@ func scanHead(row []driver.Value, r *saga.Record) error {
 
 // decision is a change with what its statements are told, made before its turn.
 type decision struct {
-	change *saga.Change
-	head   string // the statement
-	args   []any  // for it
-	posts  [][]any
+	change      *saga.Change
+	query       string // that of the head
+	head, entry []any  // arguments
+	posts       [][]any
 }
 
 func prepare(c *saga.Change) decision { return following(c.Record.Sequence-1, c) }
@@ -94,8 +95,7 @@ func prepare(c *saga.Change) decision { return following(c.Record.Sequence-1, c)
 // following is prepare for a change that is made where the head is at that sequence.
 func following(last int64, c *saga.Change) decision {
 	r := &c.Record
-	shard := r.ID.Shard()
-	d := decision{change: c, head: updateHead}
+	d := decision{change: c, query: updateHead, posts: messagesArgs(c)}
 	var due, ended any
 	if !r.Due.IsZero() {
 		due = micro(r.Due)
@@ -104,17 +104,21 @@ func following(last int64, c *saga.Change) decision {
 		ended = micro(r.Updated)
 	}
 	if last == 0 {
-		d.head, last = insertHead, int64(shard.Number)
+		d.query, last = insertHead, int64(r.ID.Shard().Number)
 	}
-	var typ, number, epoch any = r.ID.Type, int64(shard.Number), c.Epoch
-	d.args = []any{
+	// What stands twice is put into an interface once.
+	var tenant, key, typ, epoch any = r.ID.Tenant, r.ID.Key, r.ID.Type, c.Epoch
+	all := [...]any{
 		r.Sequence, r.Commit[:], string(r.Status), flag(r.Ready), due, ended, int64(r.Attempts), int64(r.Schema), r.Reason,
-		micro(r.Started), micro(r.Updated), blob(r.State), blob(r.Work),
-		r.ID.Tenant, typ, r.ID.Key, last, epoch, typ, number, epoch,
+		micro(r.Started), micro(r.Updated), blob(r.State), blob(r.Work), tenant, key, typ, last, epoch, epoch,
+		c.Entry.Sequence, micro(c.Entry.At), c.Entry.Kind, blob(c.Entry.Data), tenant, key, typ,
 	}
-	d.posts = messagesArgs(c)
+	d.head, d.entry = all[:headArgs], all[headArgs:]
 	return d
 }
+
+// headArgs is how many arguments insertHead has, and updateHead.
+const headArgs = 19
 
 func messagesArgs(c *saga.Change) (posts [][]any) {
 	for i := range c.Posts {
@@ -155,7 +159,7 @@ func (s *Store) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdi
 // decide makes one change. Those of the same saga that come before it go with it.
 func (s *Store) decide(c sqlitefile.Executor, d *decision, before ...saga.Change) (saga.Verdict, error) {
 	ctx := context.Background()
-	result, err := c.Exec(ctx, d.head, d.args...)
+	result, err := c.Exec(ctx, d.query, d.head...)
 	if err != nil {
 		return 0, err
 	}
@@ -166,25 +170,26 @@ func (s *Store) decide(c sqlitefile.Executor, d *decision, before ...saga.Change
 		return refusal(c, d.change)
 	}
 	for i := range before {
-		if err := s.note(c, &before[i], messagesArgs(&before[i])); err != nil {
+		one := prepare(&before[i])
+		if err := s.note(c, &one); err != nil {
 			return 0, err
 		}
 	}
-	return saga.Committed, s.note(c, d.change, d.posts)
+	return saga.Committed, s.note(c, d)
 }
 
 // note makes what of a change is not the head.
-func (s *Store) note(c sqlitefile.Executor, change *saga.Change, posts [][]any) error {
-	ctx, id, e := context.Background(), &change.Record.ID, &change.Entry
-	if _, err := c.Exec(ctx, insertEntry, e.Sequence, micro(e.At), e.Kind, blob(e.Data), id.Tenant, id.Type, id.Key); err != nil {
+func (s *Store) note(c sqlitefile.Executor, d *decision) error {
+	ctx := context.Background()
+	if _, err := c.Exec(ctx, insertEntry, d.entry...); err != nil {
 		return err
 	}
-	for _, position := range change.Consumed {
+	for _, position := range d.change.Consumed {
 		if _, err := c.Exec(ctx, deleteMessage, position); err != nil {
 			return err
 		}
 	}
-	for _, args := range posts {
+	for _, args := range d.posts {
 		if err := s.keep(c, args); err != nil {
 			return err
 		}
