@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/effect"
 )
@@ -120,8 +121,18 @@ func Failure(ctx context.Context, err error) *EffectError {
 	return k.failure(err)
 }
 
-// failure is err as a record keeps it.
+// failure is err as a record keeps it, with a text that JSON does not change.
 func (k *kind) failure(err error) *EffectError {
+	e := k.failed(err)
+	if utf8.ValidString(e.Message) {
+		return e
+	}
+	kept := *e
+	kept.Message = readable(e.Message)
+	return &kept
+}
+
+func (k *kind) failed(err error) *EffectError {
 	var kept *EffectError
 	if errors.As(err, &kept) {
 		return k.restore(kept)
