@@ -75,4 +75,5 @@ func TestEachOptionIsAskedFor(t *testing.T) {
 		}
 		differs(f.Name, Option{func(c *Command) { change(reflect.ValueOf(c).Elem().FieldByIndex(f.Index)) }})
 	}
+	require.NotEqual(t, askedFor(t, pfx.After("t", time.Minute, program{})), askedFor(t, pfx.After("t", time.Minute, program{[]instr{{Op: "do"}}})), "a timer's data")
 }

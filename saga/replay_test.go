@@ -144,7 +144,7 @@ func TestReplayComparesWhatIsAskedFor(t *testing.T) {
 		{"the default said", 0, instead[Held](fx.Do(Charge{10000}, undone, saga.Key(""), saga.Timeout(0))), nil},
 
 		{"nothing", 2, instead[Held](fx.None()), nil},
-		{"another request", 2, instead[Held](fx.Do(ConfirmSeats{[]string{"A1", "A2"}}, undone)), []string{confirm + `, undo refund {"Cents":10000}`}},
+		{"another request", 2, instead[Held](fx.Do(Refund{10000}, undone)), []string{`do refund {"Cents":10000}, undo refund {"Cents":10000}`}},
 		{"one more request", 2, and[Held](fx.Do(Charge{1})), []string{charge, `do charge {"Cents":1}`}},
 		{"the same twice", 2, and[Held](fx.Do(Charge{10000}, undone)), []string{charge, charge}},
 		{"other data", 2, instead[Held](fx.Do(Charge{1}, undone)), []string{`do charge {"Cents":1}, undo refund {"Cents":10000}`}},
@@ -161,7 +161,7 @@ func TestReplayComparesWhatIsAskedFor(t *testing.T) {
 		{"no timer", 1, instead[Reserve](held), []string{hold}},
 		{"another timer", 1, instead[Reserve](fx.All(held, fx.After("deadline", time.Minute, Expired{}))), []string{hold, `after 1m0s "deadline": expired {}`}},
 		{"another key of a timer", 1, instead[Reserve](fx.All(held, fx.After("", 5*time.Minute, Expired{}))), []string{hold, `after 5m0s "": expired {}`}},
-		{"another action of a timer", 1, instead[Reserve](fx.All(held, fx.After("deadline", 5*time.Minute, Refused{"x"}))), []string{hold, `after 5m0s "deadline": refused {"Reason":"x"}`}},
+		{"another action of a timer", 1, instead[Reserve](fx.All(held, fx.After("deadline", 5*time.Minute, Sold{}))), []string{hold, `after 5m0s "deadline": sold {}`}},
 		{"one more timer", 2, and[Held](fx.After("t", time.Minute, Expired{})), []string{charge, `after 1m0s "t": expired {}`}},
 		{"another cancel", 3, instead[Charged](fx.All(fx.Pivot(), fx.Cancel("x"), fx.Do(ConfirmSeats{[]string{"A1", "A2"}}))), []string{"pivot", `cancel "x"`, confirm}},
 		{"no cancel", 3, instead[Charged](fx.All(fx.Pivot(), fx.Do(ConfirmSeats{[]string{"A1", "A2"}}))), []string{"pivot", confirm}},
@@ -367,6 +367,15 @@ func TestReplayOfStatesThatWereUpcast(t *testing.T) {
 		require.Equal(t, int64(4), drift.Sequence)
 		var newer *saga.SchemaError
 		require.ErrorAs(t, drift.Err, &newer)
+		_, err = o.runner.Start(t.Context(), counter.ID("b"), add{5})
+		require.NoError(t, err)
+		history2, err := o.runner.History(t.Context(), counter.ID("b"), 0, 100)
+		require.NoError(t, err)
+		drift, err = counter.Replay(counter.ID("b"), history2)
+		require.NoError(t, err)
+		require.NotNil(t, drift)
+		require.Equal(t, int64(1), drift.Sequence)
+		require.ErrorAs(t, drift.Err, &newer, "where nothing was upcast")
 
 		types := newCountTypes()
 		types.Schema = 3
@@ -375,11 +384,11 @@ func TestReplayOfStatesThatWereUpcast(t *testing.T) {
 			if err := json.Unmarshal(old, &c); err != nil {
 				return nil, err
 			}
-			return json.Marshal(map[string]any{"Sum": c.Total, "Log": c.Log})
+			return json.Marshal(map[string]any{"Sum": c.Total, "Lines": c.Log})
 		}
 		type third struct {
-			Sum int
-			Log []string
+			Sum   int
+			Lines []string
 		}
 		for names, logged := range map[string]bool{"[upcast]": true, "[]": false} {
 			seen := "[]"
@@ -388,9 +397,9 @@ func TestReplayOfStatesThatWereUpcast(t *testing.T) {
 				if !is {
 					return cfx.None()
 				}
-				seen = fmt.Sprint(s.Log)
-				if len(s.Log) > 0 && logged {
-					return cfx.All(odd(f.What), cfx.Cancel(s.Log[0]))
+				seen = fmt.Sprint(s.Lines)
+				if len(s.Lines) > 0 && logged {
+					return cfx.All(odd(f.What), cfx.Cancel(s.Lines[0]))
 				}
 				return odd(f.What)
 			}), types).Replay(id, history)
@@ -471,6 +480,45 @@ func TestReplayOfWhatJSONDoesNotKeep(t *testing.T) {
 		require.NoError(t, err)
 		require.NotNil(t, drift, "of the history's action, all is not known")
 		require.NoError(t, drift.Err)
+		made = func(string) countAction { return odds{"another", "ü"[:1], []int{}, 7} }
+		drift, err = def.Replay(def.ID("a"), history)
+		require.NoError(t, err)
+		require.NotNil(t, drift)
+		require.NotContains(t, string(drift.State), "another", "the actions are those of the history")
 		made = func(of string) countAction { return odds{of, "ü"[:1], []int{}, 7} }
+	}) // the rig replays it
+}
+
+// So does a late result.
+func TestReplayOfALateResult(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		types := counterTypes()
+		types.Actions = append(types.Actions, saga.Action[odds]("odds"))
+		types.Requests = []saga.RequestType{saga.On("fetch", func(_ fetch, r saga.Reply[int]) countAction {
+			return odds{Of: fmt.Sprint(r.Value, r.Late), Hidden: 7}
+		}, saga.Late())}
+		def := saga.Define("odd", reducer.Func[count, countAction](func(s *count, a countAction, _ reducer.Env) effect.Effect[countAction] {
+			switch a := a.(type) {
+			case add:
+				return cfx.Do(fetch{1}, saga.Key("k"))
+			case odds:
+				s.N, s.Text = a.Hidden, a.Of
+				return cfx.Complete()
+			}
+			return cfx.Cancel("k")
+		}), types)
+		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(func(context.Context, int) (int, error) { return 0, saga.Later })[:1]}, def)
+		id := def.ID("a")
+		h, err := o.runner.Start(t.Context(), id, add{1})
+		require.NoError(t, err)
+		require.NoError(t, o.runner.Signal(t.Context(), id, "m", note{}))
+		_, err = o.runner.Resolve(t.Context(), id, id.String()+"/1/0", 5, nil, by)
+		require.NoError(t, err)
+		end, err := h.Wait(t.Context())
+		require.NoError(t, err)
+		state, err := def.State(end)
+		require.NoError(t, err)
+		require.Equal(t, count{7, "5 true"}, state)
 	}) // the rig replays it
 }
