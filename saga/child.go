@@ -256,10 +256,7 @@ func (h *head) undoes(in *input) int {
 // childEnded takes what a child has come to.
 func (t *draft) childEnded(in *input) {
 	w := &t.next.Work
-	r := *in
-	if r.Failure == nil && in.Child.Status != Completed {
-		r.Failure = t.childFailure(in)
-	}
+	r := t.decider.kind.childReply(in)
 	if id, undo := undoOf(in.Effect); undo {
 		t.undone(id, &r)
 		return
@@ -275,14 +272,19 @@ func (t *draft) childEnded(in *input) {
 	}
 }
 
-func (t *draft) childFailure(in *input) *EffectError {
+// childReply is what a child has come to, as the result of an effect.
+func (k *kind) childReply(in *input) input {
+	r := *in
+	if r.Failure != nil || in.Child.Status == Completed {
+		return r
+	}
 	err := fmt.Errorf("%w: %s", ErrTerminated, in.Reason)
 	if in.Child.Status == Compensated {
 		err = Rejected(fmt.Errorf("%w: %s", ErrCompensated, in.Reason))
 	}
-	f := t.decider.kind.failure(err)
-	f.Final = true // a child does not end twice
-	return f
+	r.Failure = k.failure(err)
+	r.Failure.Final = true // a child does not end twice
+	return r
 }
 
 // cancelled takes the end of a child that was cancelled.

@@ -103,8 +103,14 @@ type told struct {
 	Issued []string `json:"issued,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
 	Reason string   `json:"reason,omitempty"`
-	// State is a hash of the state, to see whether a replay comes to the same.
+	// State is a hash of the state, and Asked of what the reducer asked for, to see
+	// whether a replay comes to the same.
 	State string `json:"state,omitempty"`
+	Asked asked  `json:"asked,omitempty"`
+	// Schema is that of the state that was reduced, if it is not 1. Upcast is that
+	// state, if it was brought up to this schema.
+	Schema int             `json:"schema,omitempty"`
+	Upcast json.RawMessage `json:"upcast,omitempty"`
 }
 
 // decider makes decisions of one type. It is pure.
@@ -400,16 +406,9 @@ func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 	if known.act == nil {
 		return
 	}
-	r := reply{value: in.Value, effectID: effectID(t.next.Record.ID, c.ID), late: late}
-	if in.Child != nil {
-		r.schema = in.Child.Schema
-	}
-	if in.Failure != nil {
-		r.failure = t.decider.kind.restore(in.Failure)
-	}
 	var action any
 	t.guard(func() (err error) {
-		action, err = known.act(c.Data, in.request, r)
+		action, err = t.decider.kind.heard(known, t.next.Record.ID, c, in, late)
 		return err
 	})
 	if t.problem != nil {
@@ -422,6 +421,18 @@ func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 	}
 	t.told.Action = name
 	t.reduce(action)
+}
+
+// heard makes the action that a result becomes.
+func (k *kind) heard(known *RequestType, id ID, c *call, in *input, late bool) (any, error) {
+	r := reply{value: in.Value, effectID: effectID(id, c.ID), late: late}
+	if in.Child != nil {
+		r.schema = in.Child.Schema
+	}
+	if in.Failure != nil {
+		r.failure = k.restore(in.Failure)
+	}
+	return known.act(c.Data, in.request, r)
 }
 
 func (t *draft) reduceNamed(n *named) {
@@ -440,6 +451,13 @@ func (t *draft) reduce(action any) {
 	if err != nil {
 		t.problem = err
 		return
+	}
+	t.told.Asked = nothing
+	if t.told.Schema = t.decider.kind.schema; t.told.Schema == 1 {
+		t.told.Schema = 0
+	}
+	if r.Schema != t.decider.kind.schema {
+		t.told.Upcast = state
 	}
 	r.Schema = t.decider.kind.schema
 	sender := t.sender
@@ -482,14 +500,17 @@ func (t *draft) apply(o op) error {
 		if !ok || key == "" {
 			return fmt.Errorf("Cancel: key is %v (%T), want a string that is not empty", o.key, o.key)
 		}
+		t.told.Asked.say(o.kind, key)
 		w.Timers = slices.DeleteFunc(w.Timers, func(tm timer) bool { return tm.Key == key })
 		t.giveUp(func(c *call) bool { return c.Key == key })
 	case opCompensate:
+		t.told.Asked.say(o.kind, o.reason)
 		if t.next.Record.Status != Compensating && (w.Pivoted || w.Ending) {
 			return fmt.Errorf("%w: compensate for %q", ErrPivoted, o.reason)
 		}
 		t.compensate(o.reason)
 	case opPivot, opComplete:
+		t.told.Asked.say(o.kind, "")
 		switch {
 		case t.next.Record.Status == Compensating:
 			t.told.Notes = append(t.told.Notes, "neither pivot nor end: it compensates")
@@ -531,6 +552,7 @@ func (t *draft) do(c *Command) error {
 			return fmt.Errorf("Do: Undo of %q: %w", known.name, err)
 		}
 	}
+	t.told.Asked.do(c, &request, &undo)
 	if undo.ID, undo.Cancels = request.ID, request.Child; undo.Request != "" || undo.Cancels != "" {
 		w.Undo = append(w.Undo, undo)
 	}
@@ -556,6 +578,7 @@ func (t *draft) after(o *op) error {
 	if err != nil {
 		return fmt.Errorf("After %q: %w", key, err)
 	}
+	t.told.Asked.after(key, time.Duration(o.wait), action)
 	if key == "" {
 		key = "#" + callID(t.next.Record.Sequence, t.index)
 		t.index++

@@ -46,7 +46,8 @@
 //
 // Recovery loads the record and goes on. It never runs code over history, so that
 // a deploy cannot break what is in flight; [Definition.Replay] tells, as
-// information, where today's reducer would decide otherwise.
+// information, where today's reducer would decide otherwise: come to another state, or
+// ask for other requests, undos or timers, or for another end.
 //
 // # Effects
 //

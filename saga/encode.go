@@ -259,5 +259,11 @@ func (j *jsonBuffer) told(t *told) {
 	listField(j, "notes", t.Notes, j.string)
 	j.stringField("reason", t.Reason)
 	j.stringField("state", t.State)
+	if t.Asked != 0 {
+		j.name("asked")
+		j.b = strconv.AppendUint(j.b, uint64(t.Asked), 10)
+	}
+	j.intField("schema", int64(t.Schema))
+	j.rawField("upcast", t.Upcast)
 	j.close()
 }

@@ -102,6 +102,10 @@ func TestEncoding(t *testing.T) {
 			Input: inputs.Draw(t, "input"), Status: Status(text.Draw(t, "status")), Action: action.Draw(t, "action"), Late: rapid.Bool().Draw(t, "late"),
 			Issued: rapid.SliceOfN(text, 0, 3).Draw(t, "issued"), Notes: rapid.SliceOfN(text, 0, 3).Draw(t, "notes"),
 			Reason: text.Draw(t, "reason"), State: text.Draw(t, "state"),
+			Asked: asked(rapid.Uint64().Draw(t, "asked")), Schema: number.Draw(t, "schema"),
+		}
+		if rapid.Bool().Draw(t, "upcast") {
+			d.Upcast = raw.Draw(t, "the state upcast")
 		}
 		want, err = json.Marshal(&d)
 		require.NoError(t, err)

@@ -133,6 +133,13 @@ func (w *familyWorld) record(id ID) *Record {
 	return &w.Child
 }
 
+func (w *familyWorld) kind(id ID) *kind {
+	if id.Type == "parent" {
+		return bearer.kind
+	}
+	return kid.kind
+}
+
 func (w *familyWorld) load(q load) (found, error) {
 	w.Epoch = max(w.Epoch, q.Epoch)
 	r := w.record(q.ID)
@@ -156,6 +163,7 @@ func (w *familyWorld) commit(q commit) (Verdict, error) {
 	case c.Record.Sequence != r.Sequence+1:
 		return Conflict, nil
 	}
+	mustReplay(w.kind(c.Record.ID), r, c)
 	*r = c.Record
 	var t told
 	if err := json.Unmarshal(c.Entry.Data, &t); err != nil {
@@ -257,17 +265,18 @@ func parentReducer(s *parentState, a parentAction, _ reducer.Env) effect.Effect[
 	return parfx.None()
 }
 
+var bearer = Define("parent", reducer.Func[parentState, parentAction](parentReducer), Types{
+	Actions: []ActionType{Action[bear]("bear"), Action[grown]("grown"), Action[late1]("late")},
+	Requests: []RequestType{OnChild("kid", kid, func(_ bookingAction, r Reply[booking]) parentAction {
+		return grown{problem(r.Err)}
+	})},
+})
+
 func exploredFamily(t *testing.T, w familyWorld, cancels bool, begin bear) testkit.Model[family, familyEvent, familyWorld] {
 	t.Helper()
-	parent := Define("parent", reducer.Func[parentState, parentAction](parentReducer), Types{
-		Actions: []ActionType{Action[bear]("bear"), Action[grown]("grown"), Action[late1]("late")},
-		Requests: []RequestType{OnChild("kid", kid, func(_ bookingAction, r Reply[booking]) parentAction {
-			return grown{problem(r.Err)}
-		})},
-	})
-	require.NoError(t, parent.kind.problem)
+	require.NoError(t, bearer.kind.problem)
 	h := &host{resident: time.Hour, deciders: map[string]*decider{
-		"parent": {kind: parent.kind, maxSize: 1 << 20, stuckAfter: 3},
+		"parent": {kind: bearer.kind, maxSize: 1 << 20, stuckAfter: 3},
 		"child":  {kind: kid.kind, maxSize: 1 << 20, stuckAfter: 3},
 	}}
 	id := ID{Type: "parent", Key: "p"}

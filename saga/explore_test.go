@@ -121,6 +121,20 @@ func bookingTypes(opts ...Option) Types {
 	}
 }
 
+var replayedBooking = Define("booking", reducer.Func[booking, bookingAction](bookingReducer), bookingTypes())
+
+// mustReplay replays the last decision of a saga, which must not drift.
+func mustReplay(k *kind, before *Record, c *Change) {
+	h, err := loaded(*before)
+	if err != nil {
+		panic(err)
+	}
+	p := past{kind: k, id: c.Record.ID, state: before.State, starter: h.Work.Meta}
+	if drift, err := p.replay(&c.Entry); drift != nil || err != nil || string(p.state) != string(c.Record.State) {
+		panic(fmt.Sprintf("%s: drift %+v, %v\nit comes to %s, not %s", c.Entry.Data, drift, err, p.state, c.Record.State))
+	}
+}
+
 // exploredWorld is what is outside of the process: the store and two children.
 type exploredWorld struct {
 	Record  Record
@@ -186,6 +200,7 @@ func (w *exploredWorld) commit(q commit) (Verdict, error) {
 	if q.Change.Record.Sequence != w.Record.Sequence+1 {
 		return Conflict, nil
 	}
+	mustReplay(replayedBooking.kind, &w.Record, q.Change)
 	w.Record, w.Found = q.Change.Record, true
 	var t told
 	if err := json.Unmarshal(q.Change.Entry.Data, &t); err != nil {

@@ -310,9 +310,12 @@ func decisionID(id ID, sequence int64) uuid.UUID {
 // correlation is that of a saga whose sender gave none.
 func correlation(id ID) uuid.UUID { return uuid.NewSHA1(namespace, []byte(id.String())) }
 
+// readable is a text as JSON keeps it.
+func readable(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
 // sent is what a sender's context says, nil if that is nothing.
 func sent(m reducer.Meta) *meta {
-	s := meta{Correlation: m.CorrelationID, Causation: m.CausationID, Actor: m.Actor, TraceParent: m.TraceParent}
+	s := meta{Correlation: m.CorrelationID, Causation: m.CausationID, Actor: readable(m.Actor), TraceParent: readable(m.TraceParent)}
 	if m.ActionID != uuid.Nil {
 		s.Causation = m.ActionID
 	}

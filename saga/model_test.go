@@ -61,7 +61,7 @@ func modelReducer(_ *struct{}, p program, _ reducer.Env) effect.Effect[program] 
 	return pfx.All(all...)
 }
 
-var modelSaga = Define("model", reducer.Func[struct{}, program](modelReducer), Types{
+var modelTypes = Types{
 	Actions: []ActionType{Action[program]("program")},
 	Requests: []RequestType{
 		On("work", func(q work1, r Reply[int]) program {
@@ -72,7 +72,9 @@ var modelSaga = Define("model", reducer.Func[struct{}, program](modelReducer), T
 		}, Retry(RetryPolicy{Attempts: 2}), Late()),
 		Request[unwork]("unwork"),
 	},
-})
+}
+
+var modelSaga = Define("model", reducer.Func[struct{}, program](modelReducer), modelTypes)
 
 // account is what should be in a head.
 type account struct {
@@ -222,6 +224,7 @@ func (d *driver) expect(in input, f func(a *account) bool) {
 	require.True(d.t, made.commit, "%+v", in)
 	require.Equal(d.t, next.seq, made.next.Record.Sequence)
 	require.Equal(d.t, next.seq, made.entry.Sequence)
+	mustReplay(modelSaga.kind, &d.head.Record, made.change(0))
 	if !f(&next) {
 		if d.want.status.Ended() {
 			require.Equal(d.t, d.want.status, made.next.Record.Status)

@@ -3,6 +3,7 @@ package saga
 import (
 	"context"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/effect"
 )
@@ -122,8 +123,18 @@ func Failure(ctx context.Context, err error) *EffectError {
 	return k.failure(err)
 }
 
-// failure is err as a record keeps it.
+// failure is err as a record keeps it, with a text that JSON does not change.
 func (k *kind) failure(err error) *EffectError {
+	e := k.failed(err)
+	if utf8.ValidString(e.Message) {
+		return e
+	}
+	kept := *e
+	kept.Message = readable(e.Message)
+	return &kept
+}
+
+func (k *kind) failed(err error) *EffectError {
 	var kept *EffectError
 	if errors.As(err, &kept) {
 		return k.restore(kept)

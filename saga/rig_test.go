@@ -130,6 +130,9 @@ type office struct {
 	runner *saga.Runner
 	ended  chan error
 	kill   context.CancelFunc
+	// redefined is that others have decided with another reducer, so that a replay may
+	// drift.
+	redefined bool
 }
 
 // open runs reservations on a home. It is shut down when the test ends.
@@ -146,6 +149,7 @@ func open(t *testing.T, home saga.Store, h *house, cfg saga.Config, sagas ...sag
 	ctx, kill := context.WithCancel(context.Background()) //nolint:usetesting // it outlives the context of the test, or of its bubble
 	o := &office{T: t, home: home, house: h, runner: runner, ended: make(chan error, 1), kill: kill}
 	go func() { o.ended <- runner.Run(ctx) }()
+	t.Cleanup(func() { o.replay(sagas) })
 	t.Cleanup(func() {
 		if o.ended != nil {
 			o.close()
@@ -176,6 +180,27 @@ func (o *office) crash() {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = o.runner.Shutdown(gone)
+}
+
+// replay replays all that was decided. The reducers are as they were, so that it
+// must not drift.
+func (o *office) replay(sagas []saga.Saga) {
+	o.Helper()
+	if o.redefined {
+		return
+	}
+	ctx := context.Background() // that of the test has ended
+	for _, def := range sagas {
+		records, err := o.home.List(ctx, saga.Query{AllTenants: true, Type: saga.TypeOf(def), Limit: 1000})
+		require.NoError(o, err)
+		for _, r := range records {
+			history, err := o.home.History(ctx, r.ID, 0, 10_000)
+			require.NoError(o, err)
+			drift, err := saga.Replay(def, r.ID, history)
+			require.NoError(o, err)
+			require.Nil(o, drift, "%s: %+v", r.ID, drift)
+		}
+	}
 }
 
 func (o *office) start(key string) saga.Handle {

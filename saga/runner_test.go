@@ -377,6 +377,7 @@ func TestPanicLeavesItStuck(t *testing.T) {
 				trace = tr
 			},
 		}}, counter)
+		o.redefined = true
 		id := counter.ID("a")
 		_, err := o.runner.Start(t.Context(), id, add{1})
 		require.NoError(t, err)

@@ -242,6 +242,9 @@ func (s *simulation) audit(ctx context.Context) (story string) {
 		if err != nil || int64(len(entries)) != r.Sequence {
 			s.t.Errorf("%s has %d decisions of %d: %v", id, len(entries), r.Sequence, err)
 		}
+		if drift, err := Reservation.Replay(id, entries); drift != nil || err != nil {
+			s.t.Errorf("%s drifts: %+v, %v", id, drift, err)
+		}
 		story += fmt.Sprintln(id, r.Status, r.Sequence, r.Updated, r.Reason)
 	}
 	return story

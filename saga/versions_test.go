@@ -58,6 +58,7 @@ func TestDeployGoesOnWithWhatIsInFlight(t *testing.T) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})}, counter)
+		o.redefined = true
 		id := counter.ID("a")
 		_, err := o.runner.Start(t.Context(), id, add{5})
 		require.NoError(t, err)
@@ -65,6 +66,7 @@ func TestDeployGoesOnWithWhatIsInFlight(t *testing.T) {
 		o.crash()
 
 		o = open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, newCounter)
+		o.redefined = true
 		s := o.untilID(id, func(s saga.Snapshot) bool { return s.Sequence == 3 })
 		require.Equal(t, 2, s.Schema)
 		state, err := newCounter.State(s)
@@ -85,6 +87,7 @@ func TestDeployGoesOnWithWhatIsInFlight(t *testing.T) {
 				refused++
 			},
 		}}, counter)
+		old.redefined = true
 		require.NoError(t, store.Sleep(t.Context(), time.Second))
 		require.ErrorAs(t, old.runner.Signal(t.Context(), id, "m", add{1}), &newer, "it is left to who knows it")
 		mu.Lock()
@@ -110,6 +113,7 @@ func TestActionThatIsNotKnownAnyMore(t *testing.T) {
 		types.Actions = types.Actions[1:] // without add
 		fewer := saga.Define("counter", countReducer(nil), types)
 		o = open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, fewer)
+		o.redefined = true
 		require.NoError(t, store.Sleep(t.Context(), 2*time.Minute))
 		s, err := o.runner.State(t.Context(), id)
 		require.NoError(t, err)
@@ -183,18 +187,19 @@ func TestEnvOfADecision(t *testing.T) {
 		ctx := reducer.WithMeta(t.Context(), reducer.Meta{CorrelationID: correlation, Actor: "ada", TraceParent: "00-1-2-3"})
 		_, err := o.runner.Start(ctx, def.ID("a"), add{1})
 		require.NoError(t, err)
-		require.NoError(t, o.runner.Signal(reducer.WithMeta(t.Context(), reducer.Meta{Actor: "bob"}), def.ID("a"), "m", add{1}))
+		require.NoError(t, o.runner.Signal(t.Context(), def.ID("a"), "m0", add{1})) // for who has started it
+		require.NoError(t, o.runner.Signal(reducer.WithMeta(t.Context(), reducer.Meta{Actor: "bob\xff", TraceParent: "\xff"}), def.ID("a"), "m", add{1}))
 		s, err := o.runner.State(t.Context(), def.ID("a"))
 		require.NoError(t, err)
 		state, err := def.State(s)
 		require.NoError(t, err)
-		require.Equal(t, "bob", state.Meta.Actor)
+		require.Equal(t, "bob\ufffd", state.Meta.Actor)
 		require.True(t, state.Now.Equal(s.Updated))
 		distinct := map[uuid.UUID]bool{}
 		for _, id := range state.IDs {
 			distinct[id] = true
 		}
-		require.Len(t, distinct, 4)
+		require.Len(t, distinct, 6)
 	})
 }
 

@@ -64,6 +64,9 @@ func ReplayStore(name string) ReplayOption {
 //
 // To see how the steps were meant to differ, change the reducer, look at the
 // report, and write a new journal.
+//
+// A saga needs no journal: it keeps a history, which Definition.Replay of package saga
+// compares.
 func Replay[S, A any](t T, path string, r reducer.Reducer[S, A], opts ...ReplayOption) {
 	t.Helper()
 	file, err := os.Open(path) //nolint:gosec // the test's own

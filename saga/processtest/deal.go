@@ -122,7 +122,7 @@ func judgeDeals(t *testing.T, l *sagatest.Ledger, s saga.Store, accepted map[str
 			status, want := expectDeal(wayOf(r.ID.Key))
 			require.Equal(t, status, r.Status, "%s: %s", r.ID, r.Reason)
 			require.Equal(t, want, written[r.ID.Key], "what was done for %s", r.ID)
-			require.NoError(t, decidedOnce(t.Context(), s, r), "%s", r.ID)
+			require.NoError(t, decidedOnce(t.Context(), s, r, deals.Replay), "%s", r.ID)
 		}
 		if len(page) < q.Limit {
 			break

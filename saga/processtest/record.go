@@ -103,7 +103,7 @@ func judge(t *testing.T, s saga.Store, path string, accepted map[string]bool) ve
 			status, done := expect(wayOf(r.ID.Key))
 			require.Equal(t, status, r.Status, "%s: %s", r.ID, r.Reason)
 			require.Equal(t, done, sortedKeys(keys[r.ID.Key]), "effects of %s", r.ID)
-			require.NoError(t, decidedOnce(t.Context(), s, r), "%s", r.ID)
+			require.NoError(t, decidedOnce(t.Context(), s, r, errands.Replay), "%s", r.ID)
 			for _, pair := range [][2]string{{"hold", "release"}, {"charge", "refund"}} {
 				if undo, undone := keys[r.ID.Key][pair[1]]; undone {
 					require.Equal(t, keys[r.ID.Key][pair[0]]+"/undo", undo, "key of the undo of %s", r.ID)
@@ -126,8 +126,8 @@ func judge(t *testing.T, s saga.Store, path string, accepted map[string]bool) ve
 }
 
 // decidedOnce reads a history: it has no gap, one start, and no reply or timer
-// twice.
-func decidedOnce(ctx context.Context, s saga.Store, r *saga.Record) error {
+// twice, and its replay comes to the same.
+func decidedOnce(ctx context.Context, s saga.Store, r *saga.Record, replay func(saga.ID, []saga.Entry) (*saga.Drift, error)) error {
 	entries, err := s.History(ctx, r.ID, 0, 1000)
 	if err != nil {
 		return err
@@ -154,7 +154,11 @@ func decidedOnce(ctx context.Context, s saga.Store, r *saga.Record) error {
 	if len(entries) == 0 || entries[0].Kind != "start" {
 		return errors.New("it has no start")
 	}
-	return nil
+	drift, err := replay(r.ID, entries)
+	if drift != nil {
+		return fmt.Errorf("a replay drifts: %+v", *drift)
+	}
+	return err
 }
 
 func sortedKeys(m map[string]string) []string {

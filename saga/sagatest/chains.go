@@ -207,12 +207,14 @@ func (f *fleet) finish(key string) (o outcome) {
 		o.History = append(o.History, e.Kind+" "+timeless(f, e.Data))
 	}
 	require.Equal(f, r.Sequence, int64(len(entries)))
+	replays(f, relays, r.ID, entries)
 	o.Status, o.Reason, o.Attempts, o.Schema = r.Status, firstLine(r.Reason), r.Attempts, r.Schema
 	o.State, o.Work = string(r.State), timeless(f, r.Work)
 	return o
 }
 
-// timeless is JSON without what depends on when it was made, or where from.
+// timeless is JSON without what depends on when it was made, or where from, as do
+// the stack of a panic and so the hash of what is asked for with its text.
 func timeless(f *fleet, data []byte) string {
 	var v map[string]any
 	require.NoError(f, json.Unmarshal(data, &v))
@@ -225,7 +227,7 @@ func timeless(f *fleet, data []byte) string {
 func drop(v any) {
 	switch v := v.(type) {
 	case map[string]any:
-		for _, name := range []string{"at", "next", "token", "meta", "trace"} {
+		for _, name := range []string{"at", "next", "token", "meta", "trace", "asked"} {
 			delete(v, name)
 		}
 		for name, of := range v {

@@ -177,5 +177,10 @@ func (f *fleet) family(id saga.ID, childType string, declined bool) {
 			}
 		}
 		require.Equal(f, 1, starts, "%s begins once", r.ID)
+		if r.ID == id {
+			replays(f, tours, id, entries)
+		} else {
+			replays(f, lodgings, r.ID, entries)
+		}
 	}
 }

@@ -184,11 +184,20 @@ func (f *fleet) ended(id saga.ID) saga.Record {
 		}
 	}
 	require.GreaterOrEqual(f, int64(len(entries)), r.Sequence)
+	replays(f, trips, id, entries)
 	if r.Status == saga.Completed {
 		require.LessOrEqual(f, decided, 5, "a start, a timer, and three replies at most")
 	}
 	require.Empty(f, f.world.unstable(), "requests made under several keys")
 	return r
+}
+
+// replays replays a history, which must not drift.
+func replays[S, A any](f *fleet, d *saga.Definition[S, A], id saga.ID, history []saga.Entry) {
+	f.Helper()
+	drift, err := d.Replay(id, history)
+	require.NoError(f, err)
+	require.Nil(f, drift, "%s: %+v", id, drift)
 }
 
 func endTest(f *fleet) {

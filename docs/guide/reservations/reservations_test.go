@@ -341,3 +341,21 @@ func TestOperator(t *testing.T) {
 	require.Equal(t, saga.Compensated, end.Status)
 	require.Zero(t, p.taken(t))
 }
+
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	p, _ := begin(t, newBank())
+	id := Reservation.ID("ann-1")
+	_, err := p.runner.Start(ctx, id, Reserve{Quantity: 2})
+	require.NoError(t, err)
+	end, err := p.runner.Wait(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, saga.Completed, end.Status)
+
+	history, err := p.runner.History(ctx, id, 0, 1000)
+	require.NoError(t, err)
+	drift, err := Reservation.Replay(id, history)
+	require.NoError(t, err)
+	require.Nil(t, drift) // it decides as it did
+}
