@@ -40,6 +40,9 @@ type machine struct {
 	Separate int64
 	// Holds counts the senders that have waited.
 	Holds uint64
+	// Stale is that somebody else has changed the head since what is on its way was
+	// asked for: it may tell of the one before.
+	Stale bool
 	// Leaving is that nothing new begins.
 	Leaving bool
 	// Armed is what the timer waits for, zero if none runs.
@@ -238,8 +241,11 @@ func (h *host) Reduce(m *machine, e event, env reducer.Env) effect.Effect[event]
 	case wake:
 		t.enter(e.Epoch)
 		m.Leaving = false
-		if m.Phase == absent || m.Phase == live && e.Reload && m.Next == nil {
+		switch {
+		case m.Phase == absent || m.Phase == live && e.Reload && m.Next == nil:
 			t.load()
+		case e.Reload:
+			m.Stale = true
 		}
 	case leave:
 		m.Leaving = true
@@ -432,7 +438,7 @@ func (t *turn) answer(in *input, err error) {
 }
 
 func (t *turn) load() {
-	t.Phase = loading
+	t.Phase, t.Stale = loading, false
 	t.do(effect.Do(load{t.ID, t.Epoch}, onLoaded, effect.Key(storeKey)))
 }
 
@@ -494,6 +500,10 @@ func (t *turn) loaded(e loadedHead) {
 		}
 	}
 	t.Tries = 0
+	if t.Stale {
+		t.load()
+		return
+	}
 	h := &head{Record: Record{ID: t.ID}}
 	if e.Found {
 		var err error
@@ -573,6 +583,10 @@ func (t *turn) adopted() {
 	next := t.Next
 	t.Head, t.Next = next.Head, nil
 	t.answer(next.Input, next.Answer)
+	if t.Stale {
+		t.load()
+		return
+	}
 	t.begin()
 }
 

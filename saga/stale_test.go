@@ -1,0 +1,85 @@
+package saga_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/effect"
+	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/store"
+)
+
+// slowToTell is a home that tells late what it has found or done: of the next load or
+// commit of a stuck saga.
+type slowToTell struct {
+	saga.Store
+
+	load, commit atomic.Bool   // which
+	found        chan struct{} // closed when it has
+	tell         chan struct{} // it tells when this is closed
+}
+
+func (s *slowToTell) wait(next *atomic.Bool, status saga.Status) {
+	if status == saga.Stuck && next.CompareAndSwap(true, false) {
+		close(s.found)
+		<-s.tell
+	}
+}
+
+func (s *slowToTell) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {
+	verdicts, err := s.Store.Commit(ctx, changes)
+	s.wait(&s.commit, changes[0].Record.Status)
+	return verdicts, err
+}
+
+func (s *slowToTell) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) {
+	r, found, err := s.Store.Load(ctx, id)
+	s.wait(&s.load, r.Status)
+	return r, found, err
+}
+
+// What an operator does to a saga is not lost on a worker that hears only afterwards
+// of what was before.
+func TestInterventionsOvertakeWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	for _, late := range []string{"load", "commit"} {
+		t.Run(late, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				home := &slowToTell{Store: newHome(), found: make(chan struct{}), tell: make(chan struct{})}
+				home.commit.Store(late == "commit")
+				h := newHouse()
+				h.set(func(_ context.Context, request, _ string, _ int) error {
+					if request == "confirm" { // past the pivot: it must be done
+						return effect.Permanent(errDeclined)
+					}
+					return nil
+				}, nil)
+				o := open(t, home, h, saga.Config{Resident: time.Second})
+				o.start("a")
+				if late == "load" {
+					o.until("a", func(s saga.Snapshot) bool { return s.Status == saga.Stuck })
+					require.NoError(t, store.Sleep(t.Context(), time.Minute)) // it leaves memory
+					home.load.Store(true)
+					go func() { _ = o.runner.Cancel(context.Background(), Reservation.ID("a"), "enough") }() //nolint:usetesting // it may outlast the test
+				}
+				<-home.found
+				h.set(nil, nil)
+				_, err := saga.NewOperator(home.Store).Retry(t.Context(), Reservation.ID("a"), by)
+				require.NoError(t, err)
+				require.NoError(t, store.Sleep(t.Context(), time.Minute)) // the worker is told
+				close(home.tell)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // before it leaves memory, or is looked at again
+				defer cancel()
+				s, err := o.runner.Wait(ctx, Reservation.ID("a"))
+				require.NoError(t, err)
+				require.Equal(t, saga.Completed, s.Status)
+			})
+		})
+	}
+}
