@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/seed57833328/rondo/eventstore"
+	"github.com/seed57833328/rondo/internal/pghome"
 )
 
 // Expected versions, as the statements have them.
@@ -16,28 +17,11 @@ const (
 	expectExists = -2
 )
 
-// array is a parameter that is an array. pgx gets its elements by pointer: it
-// would put a copy of each on the heap, and finds out by reflection how to encode
-// those of most slices. Nil is NULL.
-type array[T any] []T
-
-// Dimensions, Index and IndexType make it a pgtype.ArrayGetter.
-func (a array[T]) Dimensions() []pgtype.ArrayDimension {
-	if a == nil {
-		return nil
-	}
-	return []pgtype.ArrayDimension{{Length: int32(len(a)), LowerBound: 1}}
-}
-
-func (a array[T]) Index(i int) any { return &a[i] }
-
-func (array[T]) IndexType() any { return new(T) }
-
-// blob is an element of an array of bytea.
-type blob []byte
-
-// BytesValue makes it a pgtype.BytesValuer.
-func (b *blob) BytesValue() ([]byte, error) { return *b, nil }
+// array is a parameter that is an array, and blob an element of one of bytea.
+type (
+	array[T any] = pghome.Array[T]
+	blob         = pghome.Blob
+)
 
 // eventColumns are the columns of events, as arrays.
 type eventColumns struct {

@@ -35,6 +35,13 @@ func encodeEnded(r *saga.Record) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: encodeTime(r.Updated), Valid: r.Status.Ended()}
 }
 
+// text and timestamp are elements of a [pghome.Array].
+func text(s string) pgtype.Text { return pgtype.Text{String: s, Valid: true} }
+
+func timestamp(t time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: encodeTime(t), Valid: true}
+}
+
 // encodeBytes makes nil, which would be NULL, empty.
 func encodeBytes(b []byte) []byte {
 	if b == nil {

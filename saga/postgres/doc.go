@@ -37,9 +37,10 @@
 // When the connection is lost in the midst of a commit it is not known what became
 // of it. The row tells: [saga.Record].Commit is that of the last commit.
 //
-// A row is small and replaced often. Pages are filled to 60 %, and what indexes are
+// A row is small and replaced often. Pages are filled to 50 %, and what indexes are
 // made of changes seldom, so that most new rows are written beside the old, and
-// touch no index. Autovacuum is set to come more often than it does by default.
+// touch no index: a due time that is none any more stays in the row while the saga is
+// worked on, marked as one that does not count (undue = sequence). Autovacuum is set to come more often than it does by default.
 //
 // # What is due
 //

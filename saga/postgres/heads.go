@@ -15,7 +15,11 @@ import (
 )
 
 const (
-	headColumns = `s.tenant, s.type, s.key, s.sequence, s.commit_id, s.status, s.ready, s.due, s.attempts, s.schema, s.reason, s.started, s.updated`
+	// counts tells whether the due time in a row counts. One that does not is left
+	// there while the saga is worked on, as its index would have to be touched.
+	counts      = `s.undue <> s.sequence`
+	dueOfHead   = `CASE WHEN ` + counts + ` THEN s.due END`
+	headColumns = `s.tenant, s.type, s.key, s.sequence, s.commit_id, s.status, s.ready, ` + dueOfHead + `, s.attempts, s.schema, s.reason, s.started, s.updated`
 	loadSQL     = `SELECT ` + headColumns + `, s.state, s.work FROM rondo.sagas s WHERE s.tenant = $1 AND s.type = $2 AND s.key = $3`
 	historySQL  = `
 SELECT h.sequence, h.at, h.kind, h.data FROM rondo.saga_history h
@@ -94,7 +98,7 @@ FROM unnest($1::text[], $2::smallint[], $3::timestamptz[], $4::text[], $5::text[
 	WITH ORDINALITY AS n(type, shard, due, tenant, key, nth)
 CROSS JOIN LATERAL (
 	SELECT s.tenant, s.key, s.due FROM rondo.sagas s
-	WHERE s.type = n.type AND s.shard = n.shard AND s.due IS NOT NULL AND (s.due, s.tenant, s.key) > (n.due, n.tenant, n.key)
+	WHERE s.type = n.type AND s.shard = n.shard AND s.due IS NOT NULL AND (s.due, s.tenant, s.key) > (n.due, n.tenant, n.key) AND ` + counts + `
 	ORDER BY s.due, s.tenant, s.key LIMIT %d) d`
 
 // Due returns what is due first; see [saga.Heads].
@@ -243,13 +247,11 @@ func (w *where) matches(q *saga.Query) {
 		}
 		w.and(`s.status IN (` + strings.Join(list, ", ") + `)`)
 	}
-	for _, before := range []struct {
-		column string
-		time   time.Time
-	}{{"started", q.StartedBefore}, {"due", q.DueBefore}} {
-		if !before.time.IsZero() {
-			w.and(`s.`+before.column+` < %s`, encodeBound(before.time))
-		}
+	if !q.StartedBefore.IsZero() {
+		w.and(`s.started < %s`, encodeBound(q.StartedBefore))
+	}
+	if !q.DueBefore.IsZero() {
+		w.and(`s.due < %s AND `+counts, encodeBound(q.DueBefore))
 	}
 	if q.Attempts > 0 {
 		w.and(`s.attempts >= %s`, q.Attempts)

@@ -3,10 +3,12 @@ package postgres_test
 import (
 	"context"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -90,9 +92,7 @@ func TestPausesOfAnOlderDatabase(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.New(t)
 	open(t, db.URL)
-	db.Exec(t, `DROP TABLE rondo.saga_pause_log`)
-	db.Exec(t, `ALTER TABLE rondo.saga_pauses DROP COLUMN worker`)
-	db.Exec(t, `DELETE FROM rondo.saga_schema_version WHERE version_id = 2`)
+	migrateDown(t, db, 1)
 	db.Exec(t, `INSERT INTO rondo.saga_pauses (type, paused, actor, reason, at) VALUES ('order', true, 'ada', 'night', '2026-01-02Z'), ('refund', false, 'bob', 'day', '2026-01-01Z')`)
 	log, err := open(t, db.URL).PauseLog(t.Context(), "", 0, 10)
 	require.NoError(t, err)
@@ -100,6 +100,48 @@ func TestPausesOfAnOlderDatabase(t *testing.T) {
 		{Number: 2, Pause: saga.Pause{Type: "order", Paused: true, Actor: "ada", Reason: "night", At: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}},
 		{Number: 1, Pause: saga.Pause{Type: "refund", Actor: "bob", Reason: "day", At: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}},
 	}, log)
+}
+
+// Sagas of a database of the second version are due as they were, and so they are
+// when one goes back to that.
+func TestDueOfAnOlderDatabase(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	s := open(t, db.URL)
+	sleeper, worked := change(Reservation.ID("sleeper"), 1), change(Reservation.ID("worked"), 1)
+	sleeper.Record.Due = sleeper.Record.Started.Add(time.Hour)
+	worked.Record.Ready, worked.Record.Due = true, sleeper.Record.Due
+	onwards := change(Reservation.ID("worked"), 2)
+	onwards.Record.Ready = true
+	for _, c := range []saga.Change{sleeper, worked, onwards} {
+		_, err := s.Commit(t.Context(), []saga.Change{c})
+		require.NoError(t, err)
+	}
+	want := []saga.Due{{ID: sleeper.Record.ID, At: sleeper.Record.Due}}
+	migrateDown(t, db, 2)
+	rows, err := db.Pool(t).Query(t.Context(), `SELECT key FROM rondo.sagas WHERE due IS NOT NULL`)
+	require.NoError(t, err)
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"sleeper"}, keys)
+	due, err := open(t, db.URL).Due(t.Context(), allShards(), saga.Due{}, 10)
+	require.NoError(t, err)
+	require.Equal(t, want, due)
+}
+
+// migrateDown takes back the migrations after a version.
+func migrateDown(t *testing.T, db *postgrestest.Database, version int) {
+	t.Helper()
+	files, err := fs.Glob(postgres.Migrations(), "*.sql")
+	require.NoError(t, err)
+	for _, file := range slices.Backward(files[version:]) {
+		text, err := fs.ReadFile(postgres.Migrations(), file)
+		require.NoError(t, err)
+		_, down, found := strings.Cut(string(text), "-- +goose Down")
+		require.True(t, found)
+		db.Exec(t, down)
+	}
+	db.Exec(t, `DELETE FROM rondo.saga_schema_version WHERE version_id > $1`, version)
 }
 
 // Sagas and events are in one schema of one database, whichever came first.
