@@ -133,7 +133,7 @@ func told[S, A any](seen func(S) string) func(A, saga.Reply[S]) errandAction {
 		}
 		if r.Err != nil {
 			a.Err = r.Err.Error()
-			if saga.IsRejected(r.Err) || r.Err.(*saga.EffectError).Rejected { //nolint:errorlint,forcetypeassert // it always is one
+			if saga.IsRejected(r.Err) {
 				a.Kind += " rejected"
 			}
 		}

@@ -65,10 +65,12 @@ func (r *rejection) Rejected() bool  { return true }
 func (r *rejection) Retryable() bool { return false }
 
 // IsRejected tells whether err is a definitive refusal: one that [Rejected] has
-// marked, or has a method Rejected() bool that says so.
+// marked, has a method Rejected() bool that says so, or is an [EffectError] of such a
+// one.
 func IsRejected(err error) bool {
 	var r interface{ Rejected() bool }
-	return errors.As(err, &r) && r.Rejected()
+	var e *EffectError
+	return errors.As(err, &r) && r.Rejected() || errors.As(err, &e) && e.Rejected
 }
 
 // Later is returned by a handler whose result comes by another way: the effect
