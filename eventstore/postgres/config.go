@@ -18,7 +18,8 @@ type Config struct {
 	AutoMigrate bool
 	// DirectAppends is how many appends may be in flight for another to be
 	// committed at once, by itself. Beyond it appends wait for one another and
-	// are committed together. The default is 4; negative values are refused.
+	// are committed together; so do those of few events that come when a batch
+	// of more has just ended. The default is 4; negative values are refused.
 	DirectAppends int
 	// PollInterval is how often a subscription that waits looks for events that
 	// nobody has told it of: those of a process that died between the commit and

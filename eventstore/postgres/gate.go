@@ -13,6 +13,11 @@ import (
 // committed at once, by its caller. Otherwise they queue, and the committers take
 // what there is, which grows with the load by itself.
 //
+// A batch ends for all its callers at the same time, and for a moment few are in
+// flight. They are not few: each commit that is not shared costs the server as much
+// as some more events in one that is. So what comes then goes to a committer that
+// has nothing to do, and a committer lets others run before it takes what is there.
+//
 // No two appends to a stream are committed at the same time, unless in one
 // transaction: they would only wait for each other in the database, and one would
 // be done again.
@@ -25,6 +30,8 @@ type gate struct {
 	closed   bool
 	queue    []*request
 	inFlight int                  // queued or being committed
+	crowd    int                  // how many were in flight when the last batch was taken
+	idle     int                  // committers without a batch
 	busy     map[gateKey]struct{} // streams and claims that are being committed
 }
 
@@ -34,8 +41,12 @@ type gateKey struct {
 	claim        bool
 }
 
-// yields is how often a committer lets others run between two batches.
-const yields = 2
+// yields is how often a committer lets others run before it takes a batch.
+const yields = 3
+
+// maxShared is how many events an append may have for its share in a commit to be
+// worth waiting for others.
+const maxShared = 10
 
 // Limits of what is committed together. One append may exceed them.
 const (
@@ -59,7 +70,9 @@ func (g *gate) enter(r *request) (direct bool, err error) {
 		return false, eventstore.ErrClosed
 	}
 	g.inFlight++
-	if g.inFlight <= g.direct && len(g.queue) == 0 && g.free(r, nil) {
+	alone := g.crowd <= g.direct || g.idle == 0 || r.events > maxShared
+	few := g.inFlight <= g.direct && alone
+	if few && len(g.queue) == 0 && g.free(r, nil) {
 		g.occupy(r)
 		return true, nil
 	}
@@ -74,14 +87,28 @@ func (g *gate) enter(r *request) (direct bool, err error) {
 func (g *gate) take() []*request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.idle++
+	defer func() { g.idle-- }()
 	for {
+		g.yield()
 		if batch := g.next(); len(batch) > 0 {
+			g.crowd = g.inFlight
 			return batch
 		}
 		if g.closed {
 			return nil
 		}
 		g.work.Wait()
+	}
+}
+
+// yield lets others run. Who was woken at the same time as a committer, or before,
+// is to be in its batch, not to be late for it by the time it takes to come.
+func (g *gate) yield() {
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	for range yields {
+		runtime.Gosched()
 	}
 }
 
@@ -217,10 +244,5 @@ func (s *Store) commitLoop(life context.Context) {
 		s.commit(ctx, true, batch)
 		cancel()
 		s.gate.leave(batch...)
-		// Whoever appends again at once is to be in the next batch, not to be
-		// late for it by the time it takes to be woken.
-		for range yields {
-			runtime.Gosched()
-		}
 	}
 }

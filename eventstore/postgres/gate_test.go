@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -10,6 +11,68 @@ import (
 
 	"github.com/seed57833328/rondo/eventstore"
 )
+
+func gateRequest(name string, events int) *request {
+	return &request{keys: []gateKey{{"t", name, false}}, events: events, done: make(chan struct{})}
+}
+
+// When a batch of many has ended, few are in flight for a moment. They go to the
+// committer that has nothing to do, until one has found that they are few.
+func TestGateAfterACrowd(t *testing.T) {
+	t.Parallel()
+	var g gate
+	g.init(2)
+	enter := func(name string, events int) bool {
+		direct, err := g.enter(gateRequest(name, events))
+		require.NoError(t, err)
+		return direct
+	}
+	for _, want := range []bool{true, true, false, false} {
+		require.Equal(t, want, enter(fmt.Sprint("s-", g.inFlight), 1))
+	}
+	batch := g.take()
+	require.Len(t, batch, 2)
+	g.leave(gateRequest("s-0", 1))
+	g.leave(gateRequest("s-1", 1))
+	g.leave(batch...)
+	require.Zero(t, g.inFlight)
+
+	g.idle = 1
+	require.True(t, enter("many", maxShared+1), "many events gain nothing")
+	g.leave(gateRequest("many", maxShared+1))
+	require.False(t, enter("few", 1))
+	batch = g.take()
+	require.Len(t, batch, 1)
+	g.leave(batch...)
+	require.True(t, enter("few", 1))
+	g.leave(gateRequest("few", 1))
+
+	g.crowd, g.idle = 9, 0
+	require.True(t, enter("few", 1), "nobody would take it")
+}
+
+// Who was woken together appends together: one batch, though the first of them has
+// woken the committer.
+func TestGateWaitsForThoseWhoCome(t *testing.T) { //nolint:paralleltest // it has one processor
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const callers = 8
+	var g gate
+	g.init(0)
+	taken := make(chan int)
+	go func() { taken <- len(g.take()) }()
+	for waits := false; !waits; runtime.Gosched() {
+		g.mu.Lock()
+		waits = g.idle == 1
+		g.mu.Unlock()
+	}
+	for range 100 { // it is past its first look
+		runtime.Gosched()
+	}
+	for i := range callers {
+		go func() { _, _ = g.enter(gateRequest(fmt.Sprint("s-", i), 1)) }()
+	}
+	require.Equal(t, callers, <-taken)
+}
 
 // The gate against a model of it: whatever comes in whatever order, nothing that
 // writes to the same place is committed by two at a time, nobody is overtaken by
@@ -86,10 +149,10 @@ func TestGateModel(t *testing.T) {
 						}
 						continue
 					}
-					if !blocked {
-						require.Greater(t, bytes+r.bytes, maxBatchBytes, "request %d was left without a reason", numbers[r])
-						break
+					if bytes+r.bytes > maxBatchBytes {
+						break // it is full, also for what comes after
 					}
+					require.True(t, blocked, "request %d was left without a reason", numbers[r])
 					for _, k := range r.keys {
 						held[k] = true
 					}
