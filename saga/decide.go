@@ -37,7 +37,7 @@ type input struct {
 	Reason string `json:"reason,omitempty"`
 	Actor  string `json:"actor,omitempty"`
 	Meta   *meta  `json:"meta,omitempty"`
-	// Token tells apart the starts that other processes have asked for.
+	// Token tells a start from others, so that who has begun the saga is told so.
 	Token string `json:"token,omitempty"`
 	// Parent is whose child is started or cancelled.
 	Parent *origin `json:"parent,omitempty"`

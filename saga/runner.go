@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,7 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 		return nil, fmt.Errorf("saga runner: %w", err)
 	}
 	r.runtime = r.config.Runtime
+	r.tokens.Store(uint64(r.runtime.Now().UnixNano())) //nolint:gosec // another number than before a restart
 	r.transactional, _ = s.(Transactional)
 	for i, d := range sagas {
 		if reducer.IsNil(d) || d.inside() == nil {
@@ -132,13 +134,16 @@ func (r *Runner) known(name string) error {
 // is committed; a *[StuckError] tells that its reducer could not make it. Where
 // another worker owns the saga it begins there, and Start waits for it.
 func (r *Runner) Start(ctx context.Context, id ID, action any) (Handle, error) {
-	in := input{Kind: startInput}
+	in := input{Kind: startInput, Token: r.config.Worker + "/" + strconv.FormatUint(r.tokens.Add(1), 36)}
 	id, err := r.incoming(ctx, id, &in, action)
 	if err != nil {
 		return Handle{}, fmt.Errorf("start saga %q: %w", id, err)
 	}
 	h := Handle{ID: id, runner: r}
-	err = r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in) })
+	moved, err := r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in) })
+	if moved && errors.Is(err, errExists) { // it may be there by this start, which was not told
+		err = r.begunBy(ctx, id, &in)
+	}
 	if errors.Is(err, errExists) {
 		h.Existing, err = true, nil
 	}
@@ -225,12 +230,13 @@ func withTenant(ctx context.Context, id ID) ID {
 }
 
 // submit has the machine of a saga decide on an input, if this process owns it;
-// elsewhere does what is to be done otherwise.
-func (r *Runner) submit(ctx context.Context, id ID, in input, elsewhere func() error) error {
+// elsewhere does what is to be done otherwise. It tells whether the saga has moved
+// meanwhile, so that the input may have been decided on before.
+func (r *Runner) submit(ctx context.Context, id ID, in input, elsewhere func() error) (moved bool, err error) {
 	for {
 		epoch, ok := r.owned.epoch(id)
 		if !ok {
-			return elsewhere()
+			return moved, elsewhere()
 		}
 		err, asked := store.AskKey(ctx, r.machines, id, event(submit{Epoch: epoch, Input: in}), func(e event) (error, bool) {
 			a, ok := e.(answered)
@@ -238,25 +244,26 @@ func (r *Runner) submit(ctx context.Context, id ID, in input, elsewhere func() e
 		})
 		switch {
 		case errors.Is(asked, store.ErrClosed):
-			return ErrClosed
+			return moved, ErrClosed
 		case asked != nil:
-			return asked
+			return moved, asked
 		case errors.Is(err, errMoved):
+			moved = true
 			if now, _ := r.owned.epoch(id); now != epoch {
 				continue
 			}
-			return elsewhere() // this process is giving it up
+			return moved, elsewhere() // this process is giving it up
 		case errors.Is(err, errWaits):
-			return elsewhere()
+			return moved, elsewhere()
 		}
-		return err
+		return moved, err
 	}
 }
 
 // send is submit for messages to a saga that exists: where it cannot be decided
 // on at once, the message is kept, unless the head refuses it.
 func (r *Runner) send(ctx context.Context, id ID, kind MessageKind, in input) error {
-	return r.submit(ctx, id, in, func() error {
+	_, err := r.submit(ctx, id, in, func() error {
 		record, found, err := r.store.Load(ctx, id)
 		if err != nil {
 			return err
@@ -272,6 +279,7 @@ func (r *Runner) send(ctx context.Context, id ID, kind MessageKind, in input) er
 		}
 		return r.post(ctx, id, kind, in.Message, &in)
 	})
+	return err
 }
 
 func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID string, in *input) error {
@@ -285,16 +293,15 @@ func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID st
 // startElsewhere has a saga started by whoever owns it, and waits until it has
 // begun.
 func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
-	in.Token = fmt.Sprintf("%s/%d", r.config.Worker, r.tokens.Add(1))
 	for wait, posted := 5*time.Millisecond, false; ; wait = min(2*wait, r.config.Poll) {
-		record, found, err := r.store.Load(ctx, id)
+		_, found, err := r.store.Load(ctx, id)
 		switch {
 		case err != nil:
 			return err
 		case found && !posted:
 			return errExists
 		case found:
-			return r.begunBy(ctx, &record, in)
+			return r.begunBy(ctx, id, in)
 		case r.owned.paused(id.Type):
 			return ErrPaused
 		case !posted:
@@ -310,8 +317,8 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 }
 
 // begunBy tells whether a saga has begun with this very start.
-func (r *Runner) begunBy(ctx context.Context, record *Record, in *input) error {
-	entries, err := r.store.History(ctx, record.ID, 0, 1)
+func (r *Runner) begunBy(ctx context.Context, id ID, in *input) error {
+	entries, err := r.store.History(ctx, id, 0, 1)
 	if err != nil {
 		return err
 	}
@@ -325,7 +332,7 @@ func (r *Runner) begunBy(ctx context.Context, record *Record, in *input) error {
 	case first.Input == nil || first.Input.Token != in.Token:
 		return errExists
 	case entries[0].Kind == stuckKind:
-		return &StuckError{ID: record.ID, Reason: first.Reason}
+		return &StuckError{ID: id, Reason: first.Reason}
 	}
 	return nil
 }

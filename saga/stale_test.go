@@ -83,3 +83,39 @@ func TestInterventionsOvertakeWhatWasBefore(t *testing.T) {
 		})
 	}
 }
+
+// late is a home that does not tell that a saga has begun, until it is let, and whose
+// workers lose their leases meanwhile.
+type late struct {
+	*cable
+
+	tell chan struct{}
+}
+
+func (l late) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) {
+	return l.Store.Load(ctx, id)
+}
+
+func (l late) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {
+	verdicts, err := l.Store.Commit(ctx, changes)
+	if changes[0].Record.Sequence == 1 {
+		l.cut.Store(true)
+		<-l.tell
+	}
+	return verdicts, err
+}
+
+// Who has started a saga is told so, even if its worker loses it before it knows.
+func TestStartIsToldOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := late{&cable{Store: newHome()}, make(chan struct{})}
+		a := open(t, home, newHouse(), saga.Config{Worker: "a"})
+		require.NoError(t, store.Sleep(t.Context(), time.Second)) // it has its lease
+		require.False(t, a.start("ann").Existing)
+		require.True(t, a.start("ann").Existing)
+		home.cut.Store(false)
+		close(home.tell)
+		require.Equal(t, saga.Completed, a.wait("ann").Status)
+	})
+}
