@@ -37,11 +37,13 @@ const (
 const usage = `usage: rondo migrate --db URL
        rondo saga COMMAND --db URL
 
-migrate brings the schemas of an event store and of sagas in PostgreSQL up to
-what this version of rondo needs. (A file of SQLite needs no such thing:
-opening it does it.)
+migrate brings the schemas of an event store and of sagas up to what this
+version of rondo needs, which older ones then refuse. In PostgreSQL it makes
+both; in a file of SQLite it brings up those that are there, as a program does
+that opens the file.
 
-saga shows the sagas of a database, and mends them: see rondo saga help.
+saga shows the sagas of a database, and mends them: see rondo saga help. It
+never changes a schema.
 
 URL is postgres://user:password@host:5432/database or sqlite:FILE; without --db
 it is taken from DATABASE_URL.
