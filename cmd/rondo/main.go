@@ -65,17 +65,25 @@ type app struct {
 
 // run runs a command line and returns the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
-	if len(args) == 0 || isHelp(args[0]) {
-		fmt.Fprint(a.out, usage)
-		return 0
+	if len(args) == 0 {
+		fmt.Fprint(a.errs, usage)
+		return misuse
 	}
-	switch args[0] {
+	name, args := args[0], args[1:]
+	if isHelp(name) {
+		if len(args) == 0 {
+			fmt.Fprint(a.out, usage)
+			return 0
+		}
+		name, args = args[0], append([]string{"help"}, args[1:]...)
+	}
+	switch name {
 	case "migrate":
-		return a.migrate(ctx, args[1:])
+		return a.migrate(ctx, args)
 	case "saga":
-		return a.saga(ctx, args[1:])
+		return a.saga(ctx, args)
 	}
-	fmt.Fprintf(a.errs, "rondo: there is no command %q, want migrate or saga\n%s", args[0], usage)
+	fmt.Fprintf(a.errs, "rondo: there is no command %q, want migrate or saga\n%s", name, usage)
 	return misuse
 }
 

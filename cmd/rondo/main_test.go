@@ -103,6 +103,8 @@ func TestMisuse(t *testing.T) {
 		"no such command":  {[]string{"destroy"}, misuse, `there is no command "destroy", want migrate or saga`},
 		"no file":          {[]string{"migrate", "--db", "sqlite:"}, misuse, "rondo: --db is \"sqlite:\", want postgres://… or sqlite:FILE\n"},
 		"no such file":     {[]string{"migrate", "--db", "sqlite:x"}, failed, "rondo: there is no file \"x\"\n"},
+		"no such help":     {[]string{"help", "bogus"}, misuse, "rondo: there is no command \"bogus\", want migrate or saga\n"},
+		"no help of saga":  {[]string{"help", "saga", "bogus"}, misuse, "there is no command \"bogus\" of saga"},
 		"no such flag":     {[]string{"migrate", "--url", "x"}, misuse, "not defined: -url"},
 		"an argument more": {[]string{"migrate", "--db", "postgres:///x", "now"}, misuse, "rondo: migrate has an argument more than it wants, \"now\": want none\n"},
 		"no database":      {[]string{"migrate", "--db", ""}, misuse, "rondo: --db is missing, and DATABASE_URL is not set: want postgres://… or sqlite:FILE\n"},
@@ -120,9 +122,26 @@ func TestMisuse(t *testing.T) {
 			require.Empty(t, out)
 		})
 	}
-	out, _, status := rondo(t)
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	out, errs, status := rondo(t)
+	require.Equal(t, misuse, status)
+	require.Equal(t, usage, errs)
+	require.Empty(t, out)
+	for args, want := range map[string]string{
+		"help": usage, "-h": usage, "--help": usage, "help migrate": usage, "migrate help": usage,
+		"help saga": sagaUsage, "saga help": sagaUsage, "saga -h": sagaUsage,
+	} {
+		out, errs, status := rondo(t, strings.Fields(args)...)
+		require.Equal(t, 0, status, args)
+		require.Equal(t, want, out, args)
+		require.Empty(t, errs, args)
+	}
+	out, _, status = rondo(t, "help", "saga", "list")
 	require.Equal(t, 0, status)
-	require.Equal(t, usage, out)
+	require.Contains(t, out, "usage: rondo saga list")
 }
 
 // rondo runs a command line.

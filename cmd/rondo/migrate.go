@@ -17,6 +17,10 @@ import (
 )
 
 func (a *app) migrate(ctx context.Context, args []string) int {
+	if len(args) == 1 && isHelp(args[0]) {
+		fmt.Fprint(a.out, usage)
+		return 0
+	}
 	flags := flag.NewFlagSet("rondo migrate", flag.ContinueOnError)
 	flags.SetOutput(a.errs)
 	flags.Usage = func() { fmt.Fprint(a.errs, usage) }
