@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,12 @@ import (
 
 	"github.com/seed57833328/rondo/internal/kept"
 )
+
+// encrypted is how the data begin that package eventstore/erasure has encrypted, and
+// no JSON does. Its test holds the two to each other.
+var encrypted = []byte{0xff, 'c', 's'}
+
+var errEncrypted = errors.New("its data are encrypted: read it by a store of package eventstore/erasure")
 
 // Registry turns values of Go types into events and back. It knows the name and
 // the schema version of each type, and how data of older schemas is brought up.
@@ -178,6 +185,9 @@ func (r *Registry) Decode(e Recorded) (any, error) {
 	}
 	if e.Redacted {
 		return reflect.Zero(t.goType).Interface(), nil
+	}
+	if bytes.HasPrefix(e.Data, encrypted) {
+		return nil, &DataError{e.Type, e.Stream, e.Version, e.Position, errEncrypted}
 	}
 	data, schema := e.Data, max(e.Schema, 1)
 	if schema > t.schema {

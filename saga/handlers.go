@@ -112,7 +112,11 @@ func (r *Runner) attempt(ctx context.Context, q *perform) (got result, tell func
 	h.begin(r)
 	began := r.runtime.Now()
 	request, value, err := t.perform(h, r.handlers[t.goType], q.Data)
-	if h.end() && err != nil && !IsRejected(err) {
+	switch over := h.end(); {
+	case !over || err == nil || IsRejected(err):
+	case err == context.Canceled: //nolint:errorlint // it says nothing of its own: that is the context's end
+		err = effect.ErrTimeout
+	default:
 		err = fmt.Errorf("%w: %w", effect.ErrTimeout, err)
 	}
 	took := r.runtime.Now().Sub(began)

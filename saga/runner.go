@@ -351,13 +351,17 @@ type Handle struct {
 }
 
 // Wait waits until the saga has ended, in whatever process, and returns it as it
-// was then. A saga that is stuck or paused is waited for.
+// was then. A saga that is stuck or paused is waited for, and so is a store that
+// fails for a while, as its error says by [eventstore.Retryable], or that does not
+// answer within Config.StoreTimeout: [Hooks].StoreFailed is told, and the store is
+// asked again after Config.Poll. Errors: the context's, ErrNotFound, and those of
+// the store that do not pass by themselves, as ErrClosed.
 func (h Handle) Wait(ctx context.Context) (Snapshot, error) { return h.runner.Wait(ctx, h.ID) }
 
 // Wait waits until a saga has ended: see [Handle.Wait].
 func (r *Runner) Wait(ctx context.Context, id ID) (Snapshot, error) {
 	id = withTenant(ctx, id)
-	for look := r.atHand; ; look = r.store.Load {
+	for look := r.atHand; ; look = r.look {
 		s, err := r.await(ctx, id, look)
 		if err != nil || s.Status.Ended() {
 			return s, err
@@ -378,30 +382,54 @@ func (r *Runner) atHand(ctx context.Context, id ID) (record Record, found bool, 
 	if found {
 		return record, true, nil
 	}
-	return r.store.Load(ctx, id)
+	return r.look(ctx, id)
 }
+
+// look is Load of the store. An error that may pass is a *downError.
+func (r *Runner) look(ctx context.Context, id ID) (Record, bool, error) {
+	bounded, cancel := r.bound(ctx)
+	defer cancel()
+	record, found, err := r.store.Load(bounded, id)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // whatever it came to
+		err = ctx.Err()
+	case bounded.Err() != nil || eventstore.Retryable(err):
+		r.config.Hooks.StoreFailed("Load", err)
+		err = &downError{err}
+	}
+	return record, found, err
+}
+
+// downError is an error of a store that may pass.
+type downError struct{ error }
 
 // await returns a saga when it has ended, or after a while.
 func (r *Runner) await(ctx context.Context, id ID, look func(context.Context, ID) (Record, bool, error)) (Snapshot, error) {
 	w := &waiter{ended: r.runtime.NewSignal()}
 	defer r.waiters.add(id, w)()
 	record, found, err := look(ctx, id)
+	var down *downError
 	switch {
+	case errors.As(err, &down):
 	case err == nil && !found:
 		err = ErrNotFound
 	case err == nil && record.Status.Ended():
 		return snapshotOf(record)
 	}
-	if err != nil {
+	if err != nil && down == nil {
 		return Snapshot{}, fmt.Errorf("wait for saga %q: %w", id, err)
 	}
 	pause := r.config.Poll
-	if _, here := r.owned.epoch(id); here {
+	if _, here := r.owned.epoch(id); here && down == nil {
 		pause *= 10 // the signal comes when it ends; this is for when it moves
 	}
 	timer := r.runtime.AfterFunc(pause, w.ended.Fire)
 	defer timer.Stop()
 	if err := w.ended.Wait(ctx); err != nil {
+		if down != nil {
+			err = fmt.Errorf("%w; its store is down: %v", err, down) //nolint:errorlint // it is the context's alone
+		}
 		return Snapshot{Record: record}, fmt.Errorf("wait for saga %q: %w", id, err)
 	}
 	r.waiters.mu.Lock()

@@ -2,15 +2,19 @@ package saga_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/memory"
+	"github.com/seed57833328/rondo/store"
 )
 
 // loads counts what is loaded from a home.
@@ -58,5 +62,132 @@ func TestWaitForWhatIsAtHand(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, saga.Completed, again.Status, "when it is not at hand any more")
 		require.NoError(t, runner.Shutdown(context.Background())) //nolint:usetesting // it outlives the context of the bubble
+	})
+}
+
+// faulty is a home whose Load does something else first.
+type faulty struct {
+	saga.Store
+
+	fault atomic.Pointer[func(context.Context) error]
+}
+
+func (f *faulty) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) {
+	if fault := f.fault.Load(); fault != nil {
+		if err := (*fault)(ctx); err != nil {
+			return saga.Record{}, false, err
+		}
+	}
+	return f.Store.Load(ctx, id)
+}
+
+// restarting is an error that says that it passes.
+type restarting struct{}
+
+func (restarting) Error() string   { return "the server is starting up" }
+func (restarting) Retryable() bool { return true }
+
+// Who waits for a saga of another process goes on while the store is down, and is
+// told what does not pass.
+func TestWaitWhileTheStoreIsDown(t *testing.T) {
+	t.Parallel()
+	const poll = 200 * time.Millisecond
+	hangs := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for _, row := range []struct {
+		name  string
+		fault func(context.Context) error
+		pause time.Duration // between what the hook is told; 0 if Wait ends
+	}{
+		{"that says it passes", func(context.Context) error { return fmt.Errorf("load: %w", restarting{}) }, poll},
+		{"that does not answer", hangs, poll + time.Second},
+		{"that is closed", func(context.Context) error { return saga.ErrClosed }, 0},
+		{"that cannot be read", func(context.Context) error { return errFault }, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				home := newHome()
+				o := open(t, home, newHouse(), saga.Config{}, patientReservation)
+				require.NoError(t, store.Sleep(t.Context(), time.Second))
+				release := make(chan struct{})
+				unblock := sync.OnceFunc(func() { close(release) })
+				defer unblock()
+				o.house.set(func(context.Context, string, string, int) error { <-release; return nil }, nil)
+				o.start("ann")
+
+				connection := &faulty{Store: home}
+				told := make(chan time.Time, 1000)
+				customer, err := saga.New(connection, saga.Config{Poll: poll, StoreTimeout: time.Second, Hooks: saga.Hooks{StoreFailed: func(call string, _ error) {
+					if call != "Load" {
+						t.Errorf("call is %q", call)
+					}
+					told <- time.Now()
+				}}}, patientReservation)
+				require.NoError(t, err)
+				type end struct {
+					saga.Snapshot
+					error
+				}
+				ended := make(chan end, 1)
+				go func() {
+					s, err := customer.Wait(t.Context(), Reservation.ID("ann"))
+					ended <- end{s, err}
+				}()
+				synctest.Wait()
+				connection.fault.Store(&row.fault)
+				require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+				if row.pause == 0 {
+					require.NotEmpty(t, ended)
+					require.ErrorIs(t, (<-ended).error, row.fault(t.Context()))
+					require.Empty(t, told)
+					return
+				}
+				require.Empty(t, ended)
+				require.Greater(t, len(told), 5)
+				first := <-told
+				require.Equal(t, row.pause, (<-told).Sub(first))
+
+				brief, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				_, err = customer.Wait(brief, Reservation.ID("ann"))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+
+				unblock()
+				require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+				require.Empty(t, ended, "the store is still down")
+				connection.fault.Store(nil)
+				got := <-ended
+				require.NoError(t, got.error)
+				require.Equal(t, saga.Completed, got.Status)
+			})
+		})
+	}
+}
+
+// Who has waited in vain is told that it was the store.
+func TestWaitTellsThatTheStoreIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := &faulty{Store: newHome()}
+		fault := func(context.Context) error { return restarting{} }
+		home.fault.Store(&fault)
+		customer, err := saga.New(home, saga.Config{}, Reservation)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Millisecond)
+		defer cancel()
+		_, err = customer.Wait(ctx, Reservation.ID("ann"))
+		require.EqualError(t, err, `wait for saga "reservation/ann": context deadline exceeded; its store is down: the server is starting up`)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		ctx, leave := context.WithCancel(t.Context())
+		leaves := func(context.Context) error { leave(); return restarting{} }
+		home.fault.Store(&leaves)
+		_, err = customer.Wait(ctx, Reservation.ID("ann"))
+		require.ErrorIs(t, err, context.Canceled)
+		home.fault.Store(nil)
+		_, err = customer.Wait(t.Context(), Reservation.ID("ann"))
+		require.ErrorIs(t, err, saga.ErrNotFound)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,12 +21,35 @@ const historyPage = 500
 func queryFlags(f *flag.FlagSet, o *options) {
 	f.StringVar(&o.query.Type, "type", "", "those of that `type`")
 	f.StringVar(&o.query.Tenant, "tenant", "", "those of that `tenant`; without it, those of all")
-	f.DurationVar(&o.older, "older", 0, "those that were started longer ago, as `1h30m`")
-	f.DurationVar(&o.overdue, "overdue", 0, "those that have been due for longer, as `5m`")
-	f.IntVar(&o.query.Attempts, "attempts", 0, "those with at least `n` attempts that failed")
+	durationFlag(f, &o.older, "older", "those that were started longer ago, as `1h30m`")
+	durationFlag(f, &o.overdue, "overdue", "those that have been due for longer, as `5m`")
+	numberFlag(f, &o.query.Attempts, "attempts", 0, "those with at least `n` attempts that failed")
 	f.StringVar(&o.query.Owner, "owner", "", "those that this `worker` owns")
 	f.StringVar(&o.after, "after", "", "those after that `saga`, the last of a page before")
-	f.IntVar(&o.limit, "limit", saga.DefaultLimit, "at most `n`")
+	numberFlag(f, &o.limit, "limit", saga.DefaultLimit, "at most `n`")
+}
+
+// durationFlag is a flag whose error tells what is wanted.
+func durationFlag(f *flag.FlagSet, value *time.Duration, name, about string) {
+	f.Func(name, about, func(text string) (err error) {
+		if *value, err = time.ParseDuration(text); err != nil {
+			return errors.New("want a duration, as 45s or 1h30m")
+		}
+		return nil
+	})
+}
+
+// numberFlag is a flag whose error tells what is wanted.
+func numberFlag[N int | int64](f *flag.FlagSet, value *N, name string, otherwise N, about string) {
+	*value = otherwise
+	f.Func(name, about, func(text string) error {
+		n, err := strconv.ParseInt(text, 10, strconv.IntSize)
+		if err != nil {
+			return errors.New("want a whole number")
+		}
+		*value = N(n)
+		return nil
+	})
 }
 
 func listFlags(f *flag.FlagSet, o *options) {

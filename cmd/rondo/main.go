@@ -37,11 +37,13 @@ const (
 const usage = `usage: rondo migrate --db URL
        rondo saga COMMAND --db URL
 
-migrate brings the schemas of an event store and of sagas in PostgreSQL up to
-what this version of rondo needs. (A file of SQLite needs no such thing:
-opening it does it.)
+migrate brings the schemas of an event store and of sagas up to what this
+version of rondo needs, which older ones then refuse. In PostgreSQL it makes
+both; in a file of SQLite it brings up those that are there, as a program does
+that opens the file.
 
-saga shows the sagas of a database, and mends them: see rondo saga help.
+saga shows the sagas of a database, and mends them: see rondo saga help. It
+never changes a schema.
 
 URL is postgres://user:password@host:5432/database or sqlite:FILE; without --db
 it is taken from DATABASE_URL.
@@ -63,17 +65,25 @@ type app struct {
 
 // run runs a command line and returns the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
-	if len(args) == 0 || isHelp(args[0]) {
-		fmt.Fprint(a.out, usage)
-		return 0
+	if len(args) == 0 {
+		fmt.Fprint(a.errs, usage)
+		return misuse
 	}
-	switch args[0] {
+	name, args := args[0], args[1:]
+	if isHelp(name) {
+		if len(args) == 0 {
+			fmt.Fprint(a.out, usage)
+			return 0
+		}
+		name, args = args[0], append([]string{"help"}, args[1:]...)
+	}
+	switch name {
 	case "migrate":
-		return a.migrate(ctx, args[1:])
+		return a.migrate(ctx, args)
 	case "saga":
-		return a.saga(ctx, args[1:])
+		return a.saga(ctx, args)
 	}
-	fmt.Fprintf(a.errs, "rondo: there is no command %q, want migrate or saga\n%s", args[0], usage)
+	fmt.Fprintf(a.errs, "rondo: there is no command %q, want migrate or saga\n%s", name, usage)
 	return misuse
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/seed57833328/rondo/saga"
 )
@@ -20,28 +22,29 @@ func sagaCommands() []sagaCommand {
 	}
 	fleet := func(f func(*saga.Operator, context.Context, string, saga.By) error) func(context.Context, *call) error {
 		return func(ctx context.Context, c *call) error {
-			if err := c.known(ctx); err != nil {
+			note, err := c.known(ctx)
+			if err != nil {
 				return err
 			}
 			if err := f(c.op, ctx, c.args[0], c.by); err != nil {
 				return err
 			}
-			return c.say(c.args[0])
+			return c.say(c.args[0], note)
 		}
 	}
 	return []sagaCommand{
 		{name: "list", about: "Lists sagas, in the order of their ids.", flags: listFlags, run: list},
 		{name: "show", args: "SAGA", min: 1, max: 1, about: "Shows a saga: its state, what is pending and what would be undone.", run: show},
 		{name: "history", args: "SAGA", min: 1, max: 1, about: "Shows what was decided, in order, and on what.", flags: func(f *flag.FlagSet, o *options) {
-			f.IntVar(&o.limit, "limit", 10_000, "the first `n` decisions")
+			numberFlag(f, &o.limit, "limit", 10_000, "the first `n` decisions")
 		}, run: history},
 		{name: "dead-letters", about: "Lists the inputs at which sagas are stuck. What has come for such a saga since\nwaits behind it, as show tells. redrive takes one up again, resume drops it.", flags: queryFlags, run: deadLetters},
 		{name: "workers", about: "Lists who runs sagas, with the shards of each type that they own (of 64), and\nwhich types are paused.", run: workers},
 		{name: "pauses", about: "Lists who has paused and resumed types, and drained and undrained workers, when\nand why, the newest first.", flags: func(f *flag.FlagSet, o *options) {
 			f.StringVar(&o.query.Type, "type", "", "those of that `type`")
 			f.StringVar(&o.worker, "worker", "", "those of that `worker`")
-			f.Int64Var(&o.before, "before", 0, "those before number `n`, the last of a page before")
-			f.IntVar(&o.limit, "limit", saga.DefaultLimit, "at most `n`")
+			numberFlag(f, &o.before, "before", 0, "those before number `n`, the last of a page before")
+			numberFlag(f, &o.limit, "limit", saga.DefaultLimit, "at most `n`")
 		}, run: pauses},
 		{name: "retry", args: "SAGA [EFFECT...]", min: 1, max: -1, changes: true, about: "Tries at once what waits for its next attempt, and what a saga is stuck at; with\nkeys of effects or undos, these alone. Attempts are counted anew.", run: mend(func(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error) {
 			return c.op.Retry(ctx, id, c.by, c.args[1:]...)
@@ -129,36 +132,61 @@ func (c *call) writeResolved(done *saga.Intervention) {
 	}
 }
 
-// known tells of a worker that nobody has seen.
-func (c *call) known(ctx context.Context) error {
-	if c.name != "drain" {
-		return nil
+// known looks whether a worker or a type is known. There must be a worker to drain;
+// of a type, which may be deployed later, there is a note.
+func (c *call) known(ctx context.Context) (note string, err error) {
+	name, ofType := c.args[0], strings.HasSuffix(c.name, "-type")
+	switch {
+	case c.name == "undrain":
+		return "", nil
+	case ofType:
+		records, err := c.op.List(ctx, saga.Query{Type: name, AllTenants: true, Limit: 1})
+		if err != nil || len(records) > 0 {
+			return "", err
+		}
 	}
 	r, err := c.op.Workers(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	ids := make([]string, len(r.Workers))
+	var names []string
 	for i := range r.Workers {
-		if ids[i] = r.Workers[i].ID; ids[i] == c.args[0] {
-			return nil
+		if ofType {
+			names = append(names, r.Workers[i].Types...)
+		} else {
+			names = append(names, r.Workers[i].ID)
 		}
 	}
-	if len(ids) == 0 {
-		return fmt.Errorf("drain %q: %w: nobody runs sagas", c.args[0], errNoWorker)
+	slices.Sort(names)
+	switch names = slices.Compact(names); {
+	case slices.Contains(names, name):
+		return "", nil
+	case ofType && len(names) == 0:
+		return fmt.Sprintf("no saga is of type %q and no worker runs it: it holds for those to come", name), nil
+	case ofType:
+		return fmt.Sprintf("no saga is of type %q and no worker runs it, but %s: it holds for those to come", name, joined(names)), nil
+	case len(names) == 0:
+		return "", fmt.Errorf("drain %q: %w: nobody runs sagas", name, errNoWorker)
 	}
-	return fmt.Errorf("drain %q: %w: want one of %s", c.args[0], errNoWorker, joined(ids))
+	return "", fmt.Errorf("drain %q: %w: want one of %s", name, errNoWorker, joined(names))
 }
 
 // say tells that something was recorded, or would be.
-func (c *call) say(what string) error {
+func (c *call) say(what, note string) error {
 	if c.json {
-		return c.writeJSON(map[string]any{"command": c.name, "target": what, "done": !c.by.DryRun})
+		told := map[string]any{"command": c.name, "target": what, "done": !c.by.DryRun}
+		if note != "" {
+			told["note"] = note
+		}
+		return c.writeJSON(told)
 	}
+	done := "done"
 	if c.by.DryRun {
-		fmt.Fprintf(c.out, "%s %s: it would be done\n", c.name, what)
-		return nil
+		done = "it would be done"
 	}
-	fmt.Fprintf(c.out, "%s %s: done\n", c.name, what)
+	fmt.Fprintf(c.out, "%s %s: %s\n", c.name, what, done)
+	if note != "" {
+		fmt.Fprintln(c.out, note)
+	}
 	return nil
 }

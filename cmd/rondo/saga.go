@@ -89,7 +89,11 @@ type sagaCommand struct {
 }
 
 func (a *app) saga(ctx context.Context, args []string) int {
-	if len(args) == 0 || isHelp(args[0]) && len(args) == 1 {
+	if len(args) == 0 {
+		fmt.Fprint(a.errs, sagaUsage)
+		return misuse
+	}
+	if isHelp(args[0]) && len(args) == 1 {
 		fmt.Fprint(a.out, sagaUsage)
 		return 0
 	}

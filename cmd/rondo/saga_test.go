@@ -375,6 +375,10 @@ func TestFleet(t *testing.T) {
 		require.Len(t, entries, 2)
 		require.Equal(t, []string{"undrain", "", "depot-1", "ada", "a test"}, []string{entries[0].Command, entries[0].Type, entries[0].Worker, entries[0].Actor, entries[0].Reason})
 
+		for _, command := range []string{"pause-type", "resume-type"} {
+			require.Equal(t, command+" odrer: done\nno saga is of type \"odrer\" and no worker runs it, but order: it holds for those to come\n", d.must(command, "odrer"))
+			require.Contains(t, d.does(command, "odrer", "--actor", "ada", "--reason", "a test", "--json"), `"note"`)
+		}
 		_, errs, status := d.rondo("drain", "depot-2", "--actor", "a", "--reason", "b")
 		require.Equal(t, missing, status)
 		require.Equal(t, "rondo: drain \"depot-2\": no such worker: want one of depot-1\n", errs)
@@ -398,7 +402,8 @@ func TestSagaErrors(t *testing.T) {
 			{"list --status odd", misuse, `--status has "odd", want some of running, compensating, stuck`},
 			{"list --limit 0", misuse, "--limit is 0, want at least 1"},
 			{"list --older -1h", misuse, "--older is -1h0m0s, want more than 0"},
-			{"list --older soon", misuse, `invalid value "soon" for flag -older`},
+			{"list --older soon", misuse, `invalid value "soon" for flag -older: want a duration, as 45s or 1h30m: see rondo saga list -h`},
+			{"list --limit many", misuse, `invalid value "many" for flag -limit: want a whole number: see rondo saga list -h`},
 			{"list --after order", misuse, "want type/key"},
 			{"list --type a/b", misuse, "query.Type"},
 			{"list --attempts -1", misuse, "query.Attempts"},
@@ -437,7 +442,10 @@ func TestSagaHelp(t *testing.T) {
 	t.Parallel()
 	d := &depot{T: t}
 	all := d.does("help")
-	require.Equal(t, all, d.does())
+	out, errs, status := d.rondo()
+	require.Equal(t, misuse, status)
+	require.Equal(t, all, errs)
+	require.Empty(t, out)
 	texts := []string{all, usage}
 	for _, c := range sagaCommands() {
 		require.Contains(t, all, "  "+c.name)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,6 +94,9 @@ func TestInterrupt(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, taken.Close()) })
 	for name, c := range map[string]struct {
 		args   string
 		stdin  string
@@ -126,7 +130,9 @@ func TestExitCodes(t *testing.T) {
 		"seed and db":     {"--seed 1 --db memory", "", exitUsage, "", "--db: has no meaning with --seed"},
 		"serve and seats": {"serve --seats 7", "", exitUsage, "", "--seats: has no meaning with serve"},
 		"addr":            {"--addr localhost:1", "", exitUsage, "", "--addr: has no meaning without serve"},
-		"bad addr":        {"serve --db memory --addr nowhere", "", exitFailed, "", "--addr nowhere: "},
+		"bad addr":        {"serve --db memory --addr nowhere", "", exitUsage, "", `invalid value "nowhere" for flag -addr: want HOST:PORT`},
+		"bad port":        {"serve --db memory --addr localhost:65536", "", exitUsage, "", `invalid value "localhost:65536" for flag -addr: want HOST:PORT`},
+		"addr in use":     {"serve --db memory --addr " + taken.Addr().String(), "", exitFailed, "", "--addr " + taken.Addr().String() + ": "},
 		"db":              {"--db mysql://localhost/sale", "", exitUsage, "", `invalid value "mysql://localhost/sale" for flag -db: want memory, sqlite:FILE or postgres://`},
 		"db without file": {"--db sqlite:", "", exitUsage, "", `invalid value "sqlite:" for flag -db: want memory, sqlite:FILE or`},
 		"db, a directory": {"--db sqlite:" + directory, "", exitUsage, "", "want the path of a file, not of a directory"},

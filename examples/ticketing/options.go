@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"time"
 
@@ -149,7 +150,15 @@ func flags(o *options) *flag.FlagSet {
 	fs.StringVar(&o.script, "script", "", "")
 	fs.Var((*db)(&o.db), "db", "")
 	fs.BoolVar(&o.plain, "plain", false, "")
-	fs.StringVar(&o.addr, "addr", "localhost:8080", "")
+	o.addr = "localhost:8080"
+	fs.Func("addr", "", func(text string) error {
+		_, port, err := net.SplitHostPort(text)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+			return errors.New("want HOST:PORT")
+		}
+		o.addr = text
+		return nil
+	})
 	return fs
 }
 

@@ -94,8 +94,30 @@ func New(s *sale.Sale, log Log) http.Handler {
 			}
 		})
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		verdict := statusError{text: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)}
+		refuse.ServeHTTP(&refusal{w.Header(), &verdict.status}, r)
+		if allow := w.Header().Get("Allow"); allow != "" {
+			verdict.text += ", want " + allow
+		}
+		httpreply.Error(w, r, &verdict)
+	})
 }
+
+// refusal takes of an answer what is not its text.
+type refusal struct {
+	header http.Header
+	status *int
+}
+
+func (r *refusal) Header() http.Header            { return r.header }
+func (r *refusal) WriteHeader(status int)         { *r.status = status }
+func (r *refusal) Write(text []byte) (int, error) { return len(text), nil }
 
 type api struct {
 	sale *sale.Sale

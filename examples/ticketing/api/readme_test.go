@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -74,6 +75,36 @@ func TestREADME(t *testing.T) {
 		}
 	}
 	require.Greater(t, n, 10)
+}
+
+// What no route takes is told as any other error is.
+func TestNoRoute(t *testing.T) {
+	t.Parallel()
+	server, _ := begin(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow, body  string
+	}{
+		{"GET", "/nothing", http.StatusNotFound, "", "there is no GET /nothing"},
+		{"DELETE", "/reservations", http.StatusMethodNotAllowed, "POST", "there is no DELETE /reservations, want POST"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, server.URL+c.path, nil)
+		require.NoError(t, err)
+		answer, err := server.Client().Do(r)
+		require.NoError(t, err)
+		var details struct {
+			Status int
+			Detail string
+		}
+		require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+		require.NoError(t, json.NewDecoder(answer.Body).Decode(&details))
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, c.status, answer.StatusCode)
+		require.Equal(t, c.status, details.Status)
+		require.Equal(t, c.body, details.Detail)
+		require.Equal(t, c.allow, answer.Header.Get("Allow"))
+	}
 }
 
 // words are those of a line of shell, of which it knows simple quotes.
