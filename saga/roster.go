@@ -2,7 +2,6 @@ package saga
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -44,37 +43,12 @@ type RosterWorker struct {
 	Drain *Pause
 }
 
-// observing is for how long a look at the workers is seen by them, if the process
-// ends at it.
-const observing = 10 * time.Second
-
-// observer is what the names of those begin with who only look.
-const observer = "rondo-operator-"
-
 // Workers tells who runs sagas: those that live, and those that have ended without
-// saying so. To see them the operator joins them for a moment, as a worker that
-// drains and knows no types.
+// saying so.
 func (o *Operator) Workers(ctx context.Context) (Roster, error) {
-	fail := func(err error) (Roster, error) { return Roster{}, fmt.Errorf("list workers: %w", err) }
-	me, err := o.store.Join(ctx, Worker{ID: observer + rand.Text()[:10], Draining: true}, observing)
+	fleet, err := o.store.Look(ctx)
 	if err != nil {
-		return fail(err)
-	}
-	defer func() { _ = o.store.Leave(context.WithoutCancel(ctx), me) }() // or it is forgotten in a while
-	me.Draining, me.Types = true, nil
-	fleet, err := o.store.Beat(ctx, me, observing)
-	if err != nil {
-		return fail(err)
-	}
-	known := map[string]bool{}
-	for _, m := range fleet.Members {
-		for _, t := range m.Types {
-			known[t] = true
-		}
-	}
-	me.Types = sortedKeys(known)
-	if fleet, err = o.store.Beat(ctx, me, observing); err != nil {
-		return fail(err)
+		return Roster{}, fmt.Errorf("list workers: %w", err)
 	}
 	drains := map[string]*Pause{}
 	var r Roster
@@ -88,9 +62,7 @@ func (o *Operator) Workers(ctx context.Context) (Roster, error) {
 		}
 	}
 	for _, m := range fleet.Members {
-		if !strings.HasPrefix(m.ID, observer) {
-			r.Workers = append(r.Workers, RosterWorker{Member: m, Shards: map[string]int{}, Drain: drains[drainName(m.ID)]})
-		}
+		r.Workers = append(r.Workers, RosterWorker{Member: m, Shards: map[string]int{}, Drain: drains[drainName(m.ID)]})
 	}
 	for _, l := range fleet.Leases {
 		if i := slices.IndexFunc(r.Workers, func(w RosterWorker) bool { return w.ID == l.Owner }); i >= 0 {

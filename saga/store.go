@@ -89,6 +89,8 @@ type Leases interface {
 	// claimed, in the order of their shards. It is ErrFenced if there is a newer
 	// incarnation, or the worker has left or was forgotten.
 	Beat(ctx context.Context, w Worker, ttl time.Duration) (Fleet, error)
+	// Look returns what Beat does, with the leases of all types, and changes nothing.
+	Look(ctx context.Context) (Fleet, error)
 	// Claim makes the worker the owner of those leases that still are as given,
 	// by epoch, and returns them with their new epochs. The epoch of a shard that
 	// was never claimed is 0. It is ErrFenced as Beat.
@@ -385,7 +387,7 @@ type Lease struct {
 	Epoch int64
 }
 
-// Fleet is what Beat returns.
+// Fleet is who runs sagas, and which.
 type Fleet struct {
 	Members []Member // in the order of their ids
 	Leases  []Lease

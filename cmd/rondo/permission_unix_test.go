@@ -48,6 +48,8 @@ func looksOnly(t *testing.T, path string) {
 	out, errs, status := rondo(t, "saga", "list", "--db", "sqlite:"+path)
 	require.Equal(t, 0, status, errs)
 	require.Equal(t, "no saga is like that\n", out)
+	_, errs, status = rondo(t, "saga", "workers", "--db", "sqlite:"+path)
+	require.Equal(t, 0, status, errs)
 	_, errs, status = rondo(t, "saga", "pause-type", "order", "--actor", "ada", "--reason", "a test", "--db", "sqlite:"+path)
 	require.Equal(t, failed, status)
 	require.Contains(t, errs, "file is read-only")

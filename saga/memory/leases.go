@@ -87,13 +87,26 @@ func (s *Store) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 	}
 	now := s.config.Now()
 	c.Types, c.Draining, c.expires = slices.Clone(w.Types), w.Draining, now.Add(ttl)
-	var seen saga.Fleet
+	return f.look(now, func(typ string) bool { return slices.Contains(w.Types, typ) }), nil
+}
+
+// Look returns who runs sagas; see [saga.Leases].
+func (s *Store) Look(ctx context.Context) (saga.Fleet, error) {
+	if err := s.enter(ctx); err != nil {
+		return saga.Fleet{}, err
+	}
+	defer s.mu.Unlock()
+	return s.fleet.look(s.config.Now(), func(string) bool { return true }), nil
+}
+
+// look is the fleet, with the leases of those types.
+func (f *fleet) look(now time.Time, of func(typ string) bool) (seen saga.Fleet) {
 	for _, id := range slices.Sorted(maps.Keys(f.workers)) {
 		m := f.workers[id]
 		seen.Members = append(seen.Members, saga.Member{Worker: m.Worker, Live: m.expires.After(now)})
 	}
 	for shard, l := range f.leases {
-		if slices.Contains(w.Types, shard.Type) {
+		if of(shard.Type) {
 			seen.Leases = append(seen.Leases, l)
 		}
 	}
@@ -103,7 +116,7 @@ func (s *Store) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 	for _, t := range slices.Sorted(maps.Keys(f.pauses)) {
 		seen.Pauses = append(seen.Pauses, f.pauses[t])
 	}
-	return seen, nil
+	return seen
 }
 
 // Claim makes a worker the owner of leases; see [saga.Leases].

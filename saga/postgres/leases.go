@@ -38,7 +38,7 @@ UPDATE rondo.saga_workers SET expires = clock_timestamp() + $3::bigint * interva
 WHERE id = $1 AND incarnation = $2`
 	// Leases are read before workers: a worker that joins and claims in between
 	// is there, and its claims are not, which the epochs make good.
-	leasesSQL  = `SELECT type, shard, owner, epoch FROM rondo.saga_leases WHERE type = ANY ($1::text[]) ORDER BY type, shard`
+	leasesSQL  = `SELECT type, shard, owner, epoch FROM rondo.saga_leases WHERE $1::text[] IS NULL OR type = ANY ($1::text[]) ORDER BY type, shard`
 	membersSQL = `SELECT id, incarnation, types, draining, expires > clock_timestamp() FROM rondo.saga_workers ORDER BY id`
 	pausesSQL  = `SELECT 0::bigint, type, worker, paused, actor, reason, at FROM rondo.saga_pauses ORDER BY type`
 
@@ -104,27 +104,7 @@ func (s *Store) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 			current = tag.RowsAffected() == 1
 			return nil
 		})
-		b.Queue(leasesSQL, typesOf(w)).Query(func(rows pgx.Rows) (err error) {
-			fleet.Leases, err = scanLeases(rows)
-			return err
-		})
-		b.Queue(membersSQL).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				var m saga.Member
-				if err := rows.Scan(&m.ID, &m.Incarnation, &m.Types, &m.Draining, &m.Live); err != nil {
-					return err
-				}
-				fleet.Members = append(fleet.Members, m)
-			}
-			return rows.Err()
-		})
-		b.Queue(pausesSQL).Query(func(rows pgx.Rows) error {
-			last, err := scanPauses(rows)
-			for _, e := range last {
-				fleet.Pauses = append(fleet.Pauses, e.Pause)
-			}
-			return err
-		})
+		queueLook(b, typesOf(w), &fleet)
 	})
 	switch {
 	case err != nil:
@@ -133,6 +113,43 @@ func (s *Store) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 		return saga.Fleet{}, saga.ErrFenced
 	}
 	return fleet, nil
+}
+
+// Look returns who runs sagas; see [saga.Leases].
+func (s *Store) Look(ctx context.Context) (fleet saga.Fleet, err error) {
+	err = s.pipeline(ctx, "look at the workers", func(b *pgx.Batch) {
+		fleet = saga.Fleet{}
+		queueLook(b, nil, &fleet)
+	})
+	if err != nil {
+		return saga.Fleet{}, err
+	}
+	return fleet, nil
+}
+
+// queueLook reads the fleet, with the leases of types, or of all if that is nil.
+func queueLook(b *pgx.Batch, types []string, fleet *saga.Fleet) {
+	b.Queue(leasesSQL, types).Query(func(rows pgx.Rows) (err error) {
+		fleet.Leases, err = scanLeases(rows)
+		return err
+	})
+	b.Queue(membersSQL).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var m saga.Member
+			if err := rows.Scan(&m.ID, &m.Incarnation, &m.Types, &m.Draining, &m.Live); err != nil {
+				return err
+			}
+			fleet.Members = append(fleet.Members, m)
+		}
+		return rows.Err()
+	})
+	b.Queue(pausesSQL).Query(func(rows pgx.Rows) error {
+		last, err := scanPauses(rows)
+		for _, e := range last {
+			fleet.Pauses = append(fleet.Pauses, e.Pause)
+		}
+		return err
+	})
 }
 
 // Claim makes a worker the owner of leases; see [saga.Leases].

@@ -131,6 +131,9 @@ var leaseTests = []test{
 		require.Equal(b, []saga.Verdict{saga.Fenced}, b.commit(c))
 		f := b.beat(next)
 		require.Equal(b, []saga.Member{{Worker: next, Live: true}}, f.Members)
+		seen := b.look()
+		require.Equal(b, f.Members, seen.Members)
+		require.Equal(b, []saga.Lease{lease(id("a").Shard(), "w", l.Epoch+1), lease(refundShard, "", 2)}, seen.Leases, "of all types")
 		require.Equal(b, []saga.Lease{lease(id("a").Shard(), "w", l.Epoch+1)}, f.Leases)
 		c.Epoch = l.Epoch + 1
 		b.committed(c)
@@ -143,7 +146,7 @@ var leaseTests = []test{
 		v, err := b.store.Join(b.ctx(), saga.Worker{ID: "v", Types: []string{"order"}}, time.Millisecond)
 		require.NoError(b, err)
 		require.Eventually(b, func() bool {
-			members := b.beat(w).Members
+			members := b.look().Members
 			i := slices.IndexFunc(members, func(m saga.Member) bool { return m.ID == "v" })
 			return i < 0 || !members[i].Live
 		}, 30*time.Second, time.Millisecond)
@@ -178,6 +181,7 @@ var leaseTests = []test{
 		over := saga.Pause{Type: "order", Actor: "bob", Reason: "mended", At: begin.Add(time.Minute)}
 		require.NoError(b, b.store.SetPaused(b.ctx(), over))
 		require.Equal(b, []saga.Pause{over, pause}, b.beat(w).Pauses)
+		require.Equal(b, []saga.Pause{over, pause}, b.look().Pauses)
 	}},
 	{"every pause is in the log", func(b *bench) {
 		w := b.join("w")

@@ -100,6 +100,7 @@ func (b *bench) calls(w saga.Worker) map[string]func() error {
 		"Discard":   func() error { return s.Discard(ctx, []int64{1}) },
 		"Join":      func() error { _, err := s.Join(ctx, saga.Worker{ID: "v"}, time.Minute); return err },
 		"Beat":      func() error { _, err := s.Beat(ctx, w, time.Minute); return err },
+		"Look":      func() error { _, err := s.Look(ctx); return err },
 		"Claim":     func() error { _, err := s.Claim(ctx, w, []saga.Lease{{Shard: shard0}}); return err },
 		"Release":   func() error { return s.Release(ctx, w, []saga.Lease{{Shard: shard0}}) },
 		"Leave":     func() error { return s.Leave(ctx, w) },

@@ -161,6 +161,13 @@ func (b *bench) beat(w saga.Worker) saga.Fleet {
 	return f
 }
 
+func (b *bench) look() saga.Fleet {
+	b.Helper()
+	f, err := b.store.Look(b.ctx())
+	require.NoError(b, err)
+	return f
+}
+
 // claim makes w the owner of the shard, whoever was.
 func (b *bench) claim(w saga.Worker, s saga.Shard) saga.Lease {
 	b.Helper()

@@ -25,7 +25,7 @@ const (
 
 	inheritLeases = `UPDATE rondo_saga_leases SET epoch = epoch + 1,
 		owner = CASE WHEN type IN (SELECT value FROM json_each(?)) THEN owner ELSE '' END WHERE owner = ?`
-	selectLeases  = `SELECT type, shard, owner, epoch FROM rondo_saga_leases WHERE type IN (SELECT value FROM json_each(?)) ORDER BY type, shard`
+	selectLeases  = `SELECT type, shard, owner, epoch FROM rondo_saga_leases WHERE ?1 = '' OR type IN (SELECT value FROM json_each(?1)) ORDER BY type, shard`
 	insertLease   = `INSERT INTO rondo_saga_leases (type, shard, owner, epoch) VALUES (?, ?, ?, 1) ON CONFLICT DO NOTHING`
 	takeLease     = `UPDATE rondo_saga_leases SET owner = ?, epoch = epoch + 1 WHERE type = ? AND shard = ? AND epoch = ?`
 	releaseLease  = `UPDATE rondo_saga_leases SET owner = '', epoch = epoch + 1 WHERE type = ? AND shard = ? AND epoch = ? AND owner = ?`
@@ -103,6 +103,23 @@ func (s *Store) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 	return fleet, nil
 }
 
+// Look returns who runs sagas; see [saga.Leases].
+func (s *Store) Look(ctx context.Context) (fleet saga.Fleet, err error) {
+	if err := s.file.Enter(ctx); err != nil {
+		return saga.Fleet{}, err
+	}
+	err = s.file.Read(ctx, func(c *sqlitefile.Conn) error {
+		fleet, err = loadFleet(c, "", micro(time.Now()))
+		return err
+	})
+	if err != nil {
+		return saga.Fleet{}, err
+	}
+	return fleet, nil
+}
+
+// loadFleet reads the fleet, with the leases of types, which are a JSON array, or of
+// all if that is "".
 func loadFleet(c *sqlitefile.Conn, types string, now int64) (fleet saga.Fleet, err error) {
 	ctx := context.Background()
 	if err := c.Query(ctx, selectWorkers, nil, func(row []driver.Value) (bool, error) {

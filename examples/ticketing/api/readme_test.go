@@ -235,7 +235,7 @@ func TestBadRequests(t *testing.T) {
 		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`, "200", `"reason":"no-such-section"`},
 		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`, "200", `"reason":"no-such-section"`},
 		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":2} localhost:8080/reservations`, "409", `"code":"idempotency-key-reused"`},
-		{`localhost:8080/nowhere`, "404", "404 page not found"},
+		{`localhost:8080/nowhere`, "404", `there is no GET /nowhere`},
 	} {
 		got := curl(t, server.URL, append(strings.Fields(c.args), "-w", "%{http_code}"))
 		require.Contains(t, got, c.want, "curl %.100s", c.args)
