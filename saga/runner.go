@@ -264,7 +264,7 @@ func (r *Runner) submit(ctx context.Context, id ID, in input, elsewhere func() e
 // on at once, the message is kept, unless the head refuses it.
 func (r *Runner) send(ctx context.Context, id ID, kind MessageKind, in input) error {
 	_, err := r.submit(ctx, id, in, func() error {
-		record, found, err := r.store.Load(ctx, id)
+		record, found, err := r.look(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -287,6 +287,8 @@ func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID st
 	if err != nil {
 		return err
 	}
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
 	return r.store.Post(ctx, Message{To: id, ID: messageID, Kind: kind, Body: body, At: Recordable(r.runtime.Now())})
 }
 
@@ -294,8 +296,10 @@ func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID st
 // begun.
 func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 	for wait, posted := 5*time.Millisecond, false; ; wait = min(2*wait, r.config.Poll) {
-		_, found, err := r.store.Load(ctx, id)
+		_, found, err := r.look(ctx, id)
+		var down *downError
 		switch {
+		case posted && errors.As(err, &down): // it is kept, and looked for again
 		case err != nil:
 			return err
 		case found && !posted:
@@ -318,6 +322,8 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 
 // begunBy tells whether a saga has begun with this very start.
 func (r *Runner) begunBy(ctx context.Context, id ID, in *input) error {
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
 	entries, err := r.store.History(ctx, id, 0, 1)
 	if err != nil {
 		return err
@@ -403,6 +409,8 @@ func (r *Runner) look(ctx context.Context, id ID) (Record, bool, error) {
 
 // downError is an error of a store that may pass.
 type downError struct{ error }
+
+func (e *downError) Unwrap() error { return e.error }
 
 // await returns a saga when it has ended, or after a while.
 func (r *Runner) await(ctx context.Context, id ID, look func(context.Context, ID) (Record, bool, error)) (Snapshot, error) {

@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -189,5 +190,44 @@ func TestWaitTellsThatTheStoreIsDown(t *testing.T) {
 		home.fault.Store(nil)
 		_, err = customer.Wait(t.Context(), Reservation.ID("ann"))
 		require.ErrorIs(t, err, saga.ErrNotFound)
+	})
+}
+
+// A start that was left for the owner outlasts the store, and what a store does not
+// answer is told.
+func TestStartElsewhereWhileTheStoreIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		connection := &faulty{Store: home}
+		customer, err := saga.New(connection, saga.Config{Poll: time.Second, StoreTimeout: time.Second}, Reservation)
+		require.NoError(t, err)
+		hangs := func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		connection.fault.Store(&hangs)
+		_, err = customer.Start(t.Context(), Reservation.ID("ann"), Reserve{Quantity: 1})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		err = customer.Cancel(t.Context(), Reservation.ID("ann"), "enough")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		connection.fault.Store(nil)
+
+		started := make(chan error, 1)
+		go func() {
+			h, err := customer.Start(t.Context(), Reservation.ID("ann"), Reserve{Quantity: 1})
+			if h.Existing {
+				err = errors.New("it existed")
+			}
+			started <- err
+		}()
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		passes := func(context.Context) error { return restarting{} }
+		connection.fault.Store(&passes)
+		open(t, home, newHouse(), saga.Config{})
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		require.Empty(t, started)
+		connection.fault.Store(nil)
+		require.NoError(t, <-started)
 	})
 }
