@@ -44,6 +44,7 @@ type rule struct {
 
 var rules = []rule{
 	{pkg: "internal/tree", modules: []string{uuid}},
+	{pkg: "internal/display"},
 	{pkg: "effect", core: true, local: []string{"internal/tree"}, modules: []string{uuid}},
 	{pkg: "reducer", core: true, local: []string{"effect", "internal/tree"}, modules: []string{uuid}},
 	{pkg: "workflow", core: true},
@@ -71,7 +72,7 @@ var rules = []rule{
 	{pkg: "saga/participant", local: []string{"aggregate", "command", "effect", "eventstore", "saga"}, modules: []string{uuid}},
 	{pkg: "saga/sqlite", local: []string{"effect", "eventstore", "internal/sqlitefile", "saga"}, modules: []string{uuid}},
 	{pkg: "saga/postgres", local: []string{"effect", "eventstore", "internal/pghome", "saga"}, modules: []string{uuid, pgx}},
-	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal"}, anyModule: true},
+	{pkg: "testkit", local: []string{"effect", "reducer", "internal/tree", "internal/engine", "internal/fingerprint", "internal/journal", "internal/display"}, anyModule: true},
 }
 
 // coreModules are the only modules a core package may depend on, directly or

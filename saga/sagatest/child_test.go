@@ -193,7 +193,7 @@ func TestMisuseOfChildren(t *testing.T) {
 		test func(*fakeT)
 		want []string
 	}{
-		"it is left open":              {func(f *fakeT) { begin(f) }, []string{"waits for Child{Type:stay"}},
+		"it is left open":              {func(f *fakeT) { begin(f) }, []string{`waits for Child{Type: "stay"`}},
 		"another child":                {func(f *fakeT) { begin(f).ChildCompleted(stay(3), room(12)) }, []string{"is not being done", "-", "Nights: 3", "Nights: 2"}},
 		"the state of another saga":    {func(f *fakeT) { begin(f).ChildCompleted(stay(2), Weekend{}) }, []string{"saga.Stepped[", "Stay], not a sagatest_test.Weekend"}},
 		"a child's result comes later": {func(f *fakeT) { begin(f).Later(stay(2)) }, []string{"child", "Later"}},

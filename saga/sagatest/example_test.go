@@ -38,18 +38,18 @@ func ExampleBegin_open() {
 	// Output:
 	// sagatest: the test has ended, and this was not asserted:
 	//
-	//   waits for Charge{Cents:10000}
+	//   waits for Charge{Cents: 10000}
 	//
 	// so far:
-	//   1. Begin Reserve{Customer:ann Quantity:2}
+	//   1. Begin Reserve{Customer: "ann", Quantity: 2}
 	//        running
-	//        begun: HoldSeats{Quantity:2}
-	//   2. Reply HoldSeats{Quantity:2}, [A1 A2]
-	//        reply, reduced Held{Seats:[A1 A2]}
-	//        begun: Charge{Cents:10000}
+	//        begun: HoldSeats{Quantity: 2}
+	//   2. Reply HoldSeats{Quantity: 2}, ["A1", "A2"]
+	//        reply, reduced Held{Seats: ["A1", "A2"]}
+	//        begun: Charge{Cents: 10000}
 	//
 	// open:
-	//        waits for Charge{Cents:10000}
+	//        waits for Charge{Cents: 10000}
 	//        timer "deadline" in 5m0s
 }
 
@@ -117,10 +117,10 @@ func ExampleModel() {
 	fmt.Println(stats.Complete, failure == nil, err)
 	// Output:
 	// Finally "paid if and only if completed" is broken <nil>
-	// - send start Reserve{Customer:ann Quantity:1}
-	// - HoldSeats{Quantity:1} is answered
+	// - send start Reserve{Customer: "ann", Quantity: 1}
+	// - HoldSeats{Quantity: 1} is answered
 	// - timer "deadline"
-	// - Charge{Cents:5000} is answered
+	// - Charge{Cents: 5000} is answered
 	// - undo ReleaseSeats{} is answered
 	// true true <nil>
 }

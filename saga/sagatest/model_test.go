@@ -183,7 +183,7 @@ func TestExploreSeesCrashes(t *testing.T) {
 		return len(w.Charged) <= 1
 	}), testkit.Always("no second attempt completes it", func(v *view, _ *town) bool { return v.Status != saga.Completed }))
 	require.Equal(t, []string{
-		`send start Reserve{Customer:ann Quantity:1}`, `HoldSeats{Quantity:1} is answered`, `Charge{Cents:5000} is answered`, `ConfirmSeats{Seats:[A1]} is answered`,
+		`send start Reserve{Customer: "ann", Quantity: 1}`, `HoldSeats{Quantity: 1} is answered`, `Charge{Cents: 5000} is answered`, `ConfirmSeats{Seats: ["A1"]} is answered`,
 	}, failure.Steps)
 	failure = search(t, modelOf(t, Reservation, town{}), testkit.Failures(0), testkit.Crashes(1), testkit.Sometimes("the world acts for a process that has crashed", func(v *view, w *town) bool {
 		return len(w.Charged) > 0 && len(v.Pending) == 1 && v.Pending[0] == `charge {"Cents":5000}`
@@ -205,7 +205,7 @@ func TestExploreFindsWhatCannotBeDecided(t *testing.T) {
 	failure := search(t, m, testkit.Failures(0))
 	require.NotNil(t, failure)
 	require.Equal(t, []string{
-		`send start Reserve{Customer:ann Quantity:1}`, `send signal Rename{Customer:bob} as "s1"`, `send signal Misdo{How:panic} as "s2"`,
+		`send start Reserve{Customer: "ann", Quantity: 1}`, `send signal Rename{Customer: "bob"} as "s1"`, `send signal Misdo{How: "panic"} as "s2"`,
 	}, failure.Steps)
 	mentions(t, failure.String(), "at the box office", "reservation_test.go")
 	// An undo that fails until the saga is stuck is for promises to say.

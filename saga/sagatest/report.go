@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/seed57833328/rondo/internal/display"
 	"github.com/seed57833328/rondo/internal/rehearsal"
 	"github.com/seed57833328/rondo/saga"
 )
@@ -24,23 +25,12 @@ func diff(x, y any) string {
 	return strings.TrimRight(strings.ReplaceAll(cmp.Diff(x, y, exact), "\u00a0", " "), "\n")
 }
 
-// show writes a value on one line, with its type's name but without its package.
+// show writes a value on one line.
 func show(v any) string {
 	if v == nil {
 		return "nothing"
 	}
-	t := reflect.TypeOf(v)
-	if t.Kind() == reflect.Struct {
-		return typeName(t) + fmt.Sprintf("%+v", v)
-	}
-	return fmt.Sprintf("%+v", v)
-}
-
-func typeName(t reflect.Type) string {
-	if t.Name() == "" {
-		return t.String()
-	}
-	return t.Name()
+	return display.Value(v)
 }
 
 // decode is a request as it was.

@@ -22,8 +22,8 @@ func TestScenarioReports(t *testing.T) {
 		"an effect and a timer that are open": {
 			func(t *fakeT) { begun(t) },
 			[]string{
-				"the test has ended, and this was not asserted", "waits for HoldSeats{Quantity:2}", `timer "deadline" in 5m0s`,
-				"so far:", "1. Begin Reserve{Customer:ann Quantity:2}", "begun: HoldSeats{Quantity:2}",
+				"the test has ended, and this was not asserted", "waits for HoldSeats{Quantity: 2}", `timer "deadline" in 5m0s`,
+				"so far:", `1. Begin Reserve{Customer: "ann", Quantity: 2}`, "begun: HoldSeats{Quantity: 2}",
 			},
 		},
 		"only the timer is open": {
@@ -68,7 +68,7 @@ func TestScenarioReports(t *testing.T) {
 		},
 		"not ended": {
 			func(t *fakeT) { begun(t).Ended(saga.Completed, "") },
-			[]string{`it was to have ended as completed, and is running`, "waits for HoldSeats{Quantity:2}"},
+			[]string{`it was to have ended as completed, and is running`, "waits for HoldSeats{Quantity: 2}"},
 		},
 		"another state": {
 			func(t *fakeT) { begun(t).Changed(func(o *Order) { o.Customer = "bob" }) },
@@ -88,11 +88,11 @@ func TestScenarioReports(t *testing.T) {
 		},
 		"a request that is not there": {
 			func(t *fakeT) { sagatest.Reply(begun(t), Charge{1}, nothing) },
-			[]string{"Charge{Cents:1} is not being done"},
+			[]string{"Charge{Cents: 1} is not being done"},
 		},
 		"a request with other fields": {
 			func(t *fakeT) { sagatest.Reply(begun(t), HoldSeats{3}, nil) },
-			[]string{"HoldSeats{Quantity:3} is not being done", "nearest request (-said +being done)", "Quantity: 3"},
+			[]string{"HoldSeats{Quantity: 3} is not being done", "nearest request (-said +being done)", "Quantity: 3"},
 		},
 		"a request that waits for its next attempt": {
 			func(t *fakeT) {
@@ -100,11 +100,11 @@ func TestScenarioReports(t *testing.T) {
 				s.Fail(HoldSeats{2}, errDown)
 				s.Fail(HoldSeats{2}, errDown)
 			},
-			[]string{"HoldSeats{Quantity:2} is not being done: its attempt 2 is in ", "Advance to it"},
+			[]string{"HoldSeats{Quantity: 2} is not being done: its attempt 2 is in ", "Advance to it"},
 		},
 		"an undo that is none": {
 			func(t *fakeT) { begun(t).Undone(HoldSeats{2}) },
-			[]string{"HoldSeats{Quantity:2} is no undo"},
+			[]string{"HoldSeats{Quantity: 2} is no undo"},
 		},
 		"a late answer that was not said to be": {
 			func(t *fakeT) {
@@ -112,11 +112,11 @@ func TestScenarioReports(t *testing.T) {
 				s.Cancel("no")
 				sagatest.Reply(s, HoldSeats{2}, nil)
 			},
-			[]string{"HoldSeats{Quantity:2} was given up", "Late"},
+			[]string{"HoldSeats{Quantity: 2} was given up", "Late"},
 		},
 		"a late answer that is none": {
 			func(t *fakeT) { sagatest.Reply(begun(t).Late(), HoldSeats{2}, nil) },
-			[]string{"HoldSeats{Quantity:2} was not given up"},
+			[]string{"HoldSeats{Quantity: 2} was not given up"},
 		},
 		"no answer comes after a crash": {
 			func(t *fakeT) {
@@ -125,7 +125,7 @@ func TestScenarioReports(t *testing.T) {
 				s.Crash()
 				sagatest.Reply(s.Late(), HoldSeats{2}, nil)
 			},
-			[]string{"HoldSeats{Quantity:2} is not being done", "Crash"},
+			[]string{"HoldSeats{Quantity: 2} is not being done", "Crash"},
 		},
 		"a failure that is a rejection": {
 			func(t *fakeT) { begun(t).Fail(HoldSeats{2}, saga.Rejected(errDeclined)) },
@@ -205,7 +205,7 @@ func TestScenarioReports(t *testing.T) {
 		},
 		"a panic": {
 			func(t *fakeT) { begun(t).Signal(Misdo{"panic"}) },
-			[]string{"could not decide: panic: at the box office", "reservation_test.go", "so far", "Signal Misdo{How:panic}"},
+			[]string{"could not decide: panic: at the box office", "reservation_test.go", "so far", `Signal Misdo{How: "panic"}`},
 		},
 		"a panic before the next call": {
 			func(t *fakeT) {
@@ -345,5 +345,5 @@ func TestOneFailureIsEnough(t *testing.T) {
 		s.SkipOpen()
 	})
 	require.Empty(t, f.failures)
-	require.Contains(t, f.logs[0], "SKIPPED what is open: waits for HoldSeats{Quantity:2}; timer")
+	require.Contains(t, f.logs[0], "SKIPPED what is open: waits for HoldSeats{Quantity: 2}; timer")
 }

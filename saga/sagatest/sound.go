@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/seed57833328/rondo/internal/display"
 	"github.com/seed57833328/rondo/internal/kept"
 	"github.com/seed57833328/rondo/internal/rehearsal"
 	"github.com/seed57833328/rondo/saga"
@@ -108,4 +109,4 @@ func unkept[S any](actions, requests map[string]reflect.Type) string {
 // lost is what of values of a type a decision after a restart would not find. A
 // definition takes the tag json:"-" for what is meant; here it is a loss, as
 // decisions go by the whole value.
-func lost(t reflect.Type) []string { return kept.Losses(typeName(t), t, kept.TagLost) }
+func lost(t reflect.Type) []string { return kept.Losses(display.TypeName(t), t, kept.TagLost) }
