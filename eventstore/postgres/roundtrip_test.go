@@ -172,31 +172,47 @@ func transactions(t *testing.T, db *postgrestest.Database) (n int) {
 // With many connections, each prepares what it needs once.
 func TestStatementsArePreparedOncePerConnection(t *testing.T) {
 	t.Parallel()
-	s, _, wire := openTapped(t, 6)
-	var writers sync.WaitGroup
-	for i := range 12 {
-		writers.Go(func() {
-			for range 50 {
-				if _, err := s.Append(t.Context(), writeOf(fmt.Sprint("s-", i), eventstore.Any)); err != nil {
-					t.Error(err)
-				}
-			}
-		})
+	const conns, rounds, appends = 6, 3, 5
+	s, _, wire := openTapped(t, conns)
+	held := make([]*pgxpool.Conn, conns)
+	acquire := func(i int) {
+		conn, err := s.pool.Acquire(t.Context())
+		require.NoError(t, err)
+		held[i] = conn
 	}
-	writers.Wait()
+	for i := range conns {
+		acquire(i)
+	}
+	wire.forget() // what opening the store took
+	for round := range rounds {
+		for i := range conns { // the store has but this connection
+			held[i].Release()
+			for n := range appends {
+				_, err := s.Append(t.Context(), writeOf(fmt.Sprint("s-", i), eventstore.Exactly(eventstore.Version(round*appends+n))))
+				require.NoError(t, err)
+			}
+			acquire(i)
+		}
+	}
+	for _, conn := range held {
+		conn.Release()
+	}
 	type key struct {
 		conn int
 		sql  string
 	}
-	prepared, executed := map[key]int{}, 0
+	prepared, executed := map[key]int{}, map[int]int{}
 	for _, trip := range wire.without(notifies) {
 		for _, sql := range trip.parsed {
 			prepared[key{trip.conn, sql}]++
 		}
-		executed += len(trip.executed)
+		executed[trip.conn] += len(trip.executed)
 	}
-	require.Greater(t, executed, 100)
-	require.NotEmpty(t, prepared)
+	require.Len(t, executed, conns)
+	for conn, times := range executed {
+		require.Equal(t, rounds*appends, times, "connection %d", conn)
+	}
+	require.Len(t, prepared, conns)
 	for k, times := range prepared {
 		require.Equal(t, 1, times, "connection %d: %.80s", k.conn, k.sql)
 	}
