@@ -18,7 +18,8 @@
 //
 // Every answer that is no error has a Rondo-Position: whoever reads from a read
 // model afterwards asks it for that position at least. Of an event, a section and a
-// payment it is that of their last event, and there is a Rondo-Version. A
+// payment it is that of their last event, and there is a Rondo-Version; where an event
+// is put on sale or closed it is that of the last section. A
 // reservation and a cancellation are sagas, which have neither: it is the log's head,
 // read after their decision was. A request that has a Rondo-Position is answered 503
 // by a log that has not come so far, such as one restored from a backup: nobody is

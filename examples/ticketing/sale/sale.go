@@ -333,7 +333,8 @@ func (s *Sale) Until(ctx context.Context, id ticket.Reservation, want func(reser
 
 // Event asks something of an event, and sees to what follows from that: sections
 // are opened when it is put on sale, and shut when it is closed; when it is
-// cancelled a saga refunds everybody. Asked again it does what is left to do.
+// cancelled a saga refunds everybody. Asked again it does what is left to do. The
+// feedback's position is that of the last section, if that is greater.
 func (s *Sale) Event(ctx context.Context, name string, c event.Command, opts ...aggregate.Option) (aggregate.Feedback[event.State], error) {
 	got, err := s.events.Execute(ctx, name, c, opts...)
 	if err != nil {
@@ -344,15 +345,19 @@ func (s *Sale) Event(ctx context.Context, name string, c event.Command, opts ...
 		for _, layout := range got.State.Sections {
 			tier, _ := got.State.Tier(layout.Tier)
 			id := ticket.Section{Event: name, Name: layout.Name}
-			if _, err := s.sections.Execute(ctx, sectionKey(id), inventory.Open{Section: id, Tier: tier, Rows: layout.Rows}, aggregate.WithoutFeedback()); err != nil {
+			opened, err := s.sections.Execute(ctx, sectionKey(id), inventory.Open{Section: id, Tier: tier, Rows: layout.Rows}, aggregate.WithoutFeedback())
+			if err != nil {
 				return got, err
 			}
+			got.Position = max(got.Position, opened.Position)
 		}
 	case event.Close:
 		for _, layout := range got.State.Sections {
-			if _, err := s.sections.Execute(ctx, sectionKey(ticket.Section{Event: name, Name: layout.Name}), inventory.Shut{}, aggregate.WithoutFeedback()); err != nil {
+			shut, err := s.sections.Execute(ctx, sectionKey(ticket.Section{Event: name, Name: layout.Name}), inventory.Shut{}, aggregate.WithoutFeedback())
+			if err != nil {
 				return got, err
 			}
+			got.Position = max(got.Position, shut.Position)
 		}
 	case event.Cancel:
 		err = s.callOff(ctx, name)
