@@ -36,7 +36,8 @@ type Config struct {
 	// whatever mishap. The default is one minute.
 	Sweep time.Duration
 	// Resident is how long a saga that waits stays in memory; what is due within
-	// that time costs the store nothing. The default is 2 s.
+	// that time costs the store nothing. One that has ended leaves sooner. The
+	// default is 2 s.
 	Resident time.Duration
 	// MaxRecord bounds a record, in bytes of State and Work together: a saga
 	// whose decision would make it larger is Stuck before that decision, with a

@@ -65,6 +65,7 @@ func (r *Runner) decided(c *Change) {
 func (r *Runner) settled(record *Record, posts bool) {
 	if record.Status.Ended() {
 		r.waiters.ended(record)
+		r.retiring.add(record.ID)
 	}
 	if !record.Due.IsZero() {
 		r.dueAt(record.Due)

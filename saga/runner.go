@@ -41,8 +41,9 @@ type Runner struct {
 	tokens        atomic.Uint64 // drawn
 	closed        atomic.Bool
 
-	owned   ownership
-	waiters waiters
+	owned    ownership
+	waiters  waiters
+	retiring retiring
 
 	mu      sync.Mutex
 	running *run // nil while nothing is run
@@ -103,6 +104,7 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("saga runner: %w", err)
 	}
+	r.retiring.runtime, r.retiring.forget = r.runtime, r.machines.Passivate
 	return r, nil
 }
 

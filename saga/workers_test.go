@@ -536,6 +536,40 @@ func TestSleepersAreNotInMemory(t *testing.T) {
 	})
 }
 
+// What has ended leaves memory at once, though not before who has started it can ask
+// for its end; what waits stays for Config.Resident.
+func TestEndedSagasLeaveMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		_, err := o.runner.Start(t.Context(), counter.ID("sleeps"), later{Minutes: 10})
+		require.NoError(t, err)
+		for i := range 100 {
+			_, err := o.runner.Start(t.Context(), counter.ID(fmt.Sprint(i)), finish{})
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.Equal(t, 101, saga.Live(o.runner))
+		require.NoError(t, store.Sleep(t.Context(), 49*time.Millisecond))
+		_, err = o.runner.Start(t.Context(), counter.ID("another"), finish{})
+		require.NoError(t, err)
+		require.NoError(t, store.Sleep(t.Context(), 50*time.Millisecond))
+		synctest.Wait()
+		require.Equal(t, 102, saga.Live(o.runner))
+		require.NoError(t, store.Sleep(t.Context(), 2*time.Millisecond))
+		synctest.Wait()
+		require.Equal(t, 1, saga.Live(o.runner))
+		for i := range 100 {
+			end, err := o.runner.Wait(t.Context(), counter.ID(fmt.Sprint(i)))
+			require.NoError(t, err)
+			require.Equal(t, saga.Completed, end.Status)
+		}
+		require.Equal(t, 1, saga.Live(o.runner), "who waits for an end has no need of it in memory")
+		require.NoError(t, store.Sleep(t.Context(), 4*time.Second))
+		require.Zero(t, saga.Live(o.runner))
+	})
+}
+
 // shifted is a machine whose clock can be set.
 type shifted struct {
 	store.Runtime

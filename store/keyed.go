@@ -120,6 +120,16 @@ func (k *Keyed[K, S, A]) Until(ctx context.Context, key K, pred func(*S) bool) e
 	return k.with(key, func(s *Store[S, A]) error { return s.Until(ctx, pred) })
 }
 
+// Passivate passivates the store of key now, if it is in memory, nothing goes on in
+// it and nobody observes it or waits for its state. It tells whether it did.
+func (k *Keyed[K, S, A]) Passivate(key K) bool {
+	sh := k.shard(key)
+	sh.mu.RLock()
+	r := sh.m[key]
+	sh.mu.RUnlock()
+	return r != nil && k.passivate(r)
+}
+
 // Observe is [Store.Observe] of the store of key, which is not passivated until
 // stop is called.
 func (k *Keyed[K, S, A]) Observe(key K, o Observer[S, A]) (stop func(), err error) {

@@ -146,6 +146,49 @@ func TestKeyedPassivatesWhatIsIdle(t *testing.T) {
 	})
 }
 
+// Passivate takes a store out of memory if nothing holds it there.
+func TestKeyedPassivate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gone journal
+		k := openKeyed(t, store.KeyedConfig[string, state]{Passivated: func(key string, s state) { gone.tell(key, ": ", s.log()) }})
+		for _, key := range []string{"idle", "busy", "observed", "awaited", "held"} {
+			require.NoError(t, k.Send(t.Context(), key, act("a")))
+		}
+		require.NoError(t, k.Send(t.Context(), "busy", act("b", fx.After(nil, time.Minute, act("c")))))
+		require.NoError(t, k.Send(t.Context(), "held", act("b", fx.Hold("h"))))
+		stop, err := k.Observe("observed", func(context.Context, store.Event[state, action]) {})
+		require.NoError(t, err)
+		awaited := make(chan error)
+		go func() { awaited <- k.Until(t.Context(), "awaited", func(s *state) bool { return s.sum > 0 }) }()
+		synctest.Wait()
+
+		require.False(t, k.Passivate("unknown"))
+		require.True(t, k.Passivate("idle"))
+		require.False(t, k.Passivate("idle"), "it is gone")
+		for _, key := range []string{"busy", "observed", "awaited", "held"} {
+			require.False(t, k.Passivate(key), key)
+		}
+		require.Equal(t, []string{"idle: a"}, gone.all())
+		require.NoError(t, k.Send(t.Context(), "idle", act("again")))
+		require.Equal(t, "again", logOfKey(k, "idle"), "it begins anew")
+
+		stop()
+		require.True(t, k.Passivate("observed"))
+		require.NoError(t, k.Send(t.Context(), "awaited", action{n: 1}))
+		require.NoError(t, <-awaited)
+		require.True(t, k.Passivate("awaited"))
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		synctest.Wait()
+		require.True(t, k.Passivate("busy"))
+		require.NoError(t, k.SendAndSettle(t.Context(), "held", act("c", fx.Resume("h", act("d")))))
+		require.True(t, k.Passivate("held"))
+		require.NoError(t, k.Shutdown(t.Context()))
+		require.False(t, k.Passivate("idle"), "what a shutdown leaves stays to be seen")
+		require.Equal(t, 1, k.Len())
+	})
+}
+
 func TestKeyedMaxLive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
