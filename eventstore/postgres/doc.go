@@ -15,7 +15,8 @@
 // # Schema
 //
 // Everything is in the schema rondo, made by the SQL files of the folder
-// migrations, which are written to be read. The command
+// migrations, which are written to be read. The database's encoding must be UTF8.
+// The command
 //
 //	go run github.com/seed57833328/rondo/cmd/rondo migrate --db URL
 //

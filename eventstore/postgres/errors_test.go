@@ -69,6 +69,28 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+// Names of streams may be any Unicode, which other encodings have no letters for,
+// or would show to other programs as something else.
+func TestOtherEncodings(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	latin := db.Name + "_latin"
+	db.Exec(t, `CREATE DATABASE `+latin+` OWNER `+db.Name+` TEMPLATE template0 LOCALE 'C' ENCODING 'LATIN1'`)
+	t.Cleanup(func() { db.Exec(t, `DROP DATABASE `+latin+` WITH (FORCE)`) })
+	u, err := url.Parse(db.URL)
+	require.NoError(t, err)
+	u.Path = "/" + latin
+	for _, c := range []struct{ url, says string }{
+		{u.String(), "the encoding of the database is LATIN1, want UTF8"},
+		{withParameter(t, db.URL, "client_encoding", "latin1"), "client_encoding of the connection is LATIN1, want UTF8"},
+	} {
+		for _, migrate := range []bool{false, true} {
+			_, err := postgres.Open(t.Context(), c.url, postgres.Config{AutoMigrate: migrate})
+			requireError(t, err, "", c.says, false)
+		}
+	}
+}
+
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	server := postgrestest.Start(t, postgrestest.Config{})
