@@ -92,7 +92,12 @@ func TestStore(t *testing.T) {
 
 func TestSagas(t *testing.T) {
 	t.Parallel()
-	sagatest.RunSagas(t, home("", ""))
+	for name, mode := range map[string]string{"as it comes": "", "statements as text": "simple_protocol"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sagatest.RunSagas(t, home("", mode))
+		})
+	}
 }
 
 // newLedger makes a database with a table of lines.
