@@ -3,11 +3,13 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -212,6 +214,36 @@ func TestMissingRights(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Append(t.Context(), one("a"))
 	requireError(t, err, "42501", "lacks a right, the heads of the migrations say which it needs", false)
+}
+
+// A subscription that can never go on says so, also while it waits, and a later one
+// does not hear of it.
+func TestSubscriptionLacksARight(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	s := open(t, db, postgres.Config{PollInterval: time.Millisecond})
+	_, err := s.Append(t.Context(), one("a"))
+	require.NoError(t, err)
+	next := func() (event func() (eventstore.Recorded, error, bool), stop func()) {
+		return iter.Pull2(s.Subscribe(t.Context(), 0, eventstore.Filter{}))
+	}
+	event, stop := next()
+	defer stop()
+	_, err, _ = event()
+	require.NoError(t, err)
+	_, err = db.Pool(t).Exec(t.Context(), `REVOKE ALL ON SEQUENCE rondo.position FROM `+db.Name)
+	require.NoError(t, err)
+	_, err, _ = event()
+	requireError(t, err, "42501", "follow the log: the role lacks a right", false)
+	_, _, more := event()
+	require.False(t, more)
+
+	_, err = db.Pool(t).Exec(t.Context(), `GRANT USAGE, SELECT ON SEQUENCE rondo.position TO `+db.Name)
+	require.NoError(t, err)
+	event, stop = next()
+	defer stop()
+	_, err, _ = event()
+	require.NoError(t, err)
 }
 
 func TestServerIsDown(t *testing.T) {
