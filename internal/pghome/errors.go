@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -78,6 +79,8 @@ func Explain(err error) Trouble {
 	var refused *pgconn.PgError
 	var unreachable *pgconn.ConnectError
 	switch {
+	case errors.As(err, &refused) && PoolerLost(refused):
+		return Trouble{Code: refused.Code, Reason: "a pooler lost the server", Retryable: true}
 	case errors.As(err, &refused):
 		known := reasons[refused.Code]
 		return Trouble{Code: refused.Code, Reason: known.text, Retryable: known.retryable}
@@ -89,6 +92,13 @@ func Explain(err error) Trouble {
 		return Trouble{Reason: "the connection was lost", Retryable: true}
 	}
 	return Trouble{}
+}
+
+// PoolerLost tells that an error is of a pooler that has lost the server, or found
+// none: of the class of connection exceptions, and fatal. What the server did with
+// what it was sent is not known then.
+func PoolerLost(err *pgconn.PgError) bool {
+	return strings.HasPrefix(err.Code, "08") && err.SeverityUnlocalized != "ERROR"
 }
 
 // connectionLost tells errors of the connection from those of the call.
