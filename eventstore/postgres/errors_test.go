@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,6 +216,33 @@ func TestMissingRights(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Append(t.Context(), one("a"))
 	requireError(t, err, "42501", "lacks a right, the heads of the migrations say which it needs", false)
+}
+
+// That connecting took too long is not the caller's own deadline.
+func TestConnectingTakesTooLong(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	config := db.Config(t)
+	var hangs atomic.Bool
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if hangs.Load() {
+			return nil, context.DeadlineExceeded // as after connect_timeout
+		}
+		return dial(ctx, network, address)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer pool.Close()
+	s, err := postgres.New(t.Context(), pool, postgres.Config{AutoMigrate: true})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	hangs.Store(true)
+	pool.Reset()
+	_, err = s.Head(t.Context())
+	requireError(t, err, "", "the server is not reachable", true)
+	_, err = s.Append(t.Context(), one("a"))
+	requireError(t, err, "", "the server is not reachable", true)
 }
 
 // A subscription that can never go on says so, also while it waits, and a later one

@@ -84,10 +84,11 @@ func Explain(err error) Trouble {
 	case errors.As(err, &refused):
 		known := reasons[refused.Code]
 		return Trouble{Code: refused.Code, Reason: known.text, Retryable: known.retryable}
+	case errors.As(err, &unreachable) && !errors.Is(err, context.Canceled):
+		// A deadline is connect_timeout's: a pool connects with a context of its own.
+		return Trouble{Reason: "the server is not reachable", Retryable: true}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Trouble{Cancelled: true}
-	case errors.As(err, &unreachable):
-		return Trouble{Reason: "the server is not reachable", Retryable: true}
 	case connectionLost(err):
 		return Trouble{Reason: "the connection was lost", Retryable: true}
 	}
