@@ -17,12 +17,11 @@ func TestConformance(t *testing.T) {
 		mode    string // of execution, as pgx names them
 	}{
 		"as it comes":         {},
-		"a tenant required":   {config: postgres.Config{RequireTenant: true}},
 		"committed together":  {config: postgres.Config{DirectAppends: 1}},
 		"committed by itself": {config: postgres.Config{DirectAppends: 1_000}},
 		"serializable":        {setting: "default_transaction_isolation = serializable"},
-		// Which is for poolers of connections that keep no prepared statements.
-		"statements as text": {mode: "simple_protocol"},
+		// Statements as text are for poolers that keep no prepared ones.
+		"a tenant required, statements as text": {config: postgres.Config{RequireTenant: true}, mode: "simple_protocol"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

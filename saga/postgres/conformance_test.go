@@ -78,10 +78,9 @@ func withMode(t *testing.T, address, mode string) string {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ setting, mode string }{
-		"as it comes":  {},
-		"serializable": {setting: "default_transaction_isolation = serializable"},
-		// Which is for poolers of connections that keep no prepared statements.
-		"statements as text": {mode: "simple_protocol"},
+		"as it comes": {},
+		// Statements as text are for poolers that keep no prepared ones.
+		"serializable, statements as text": {setting: "default_transaction_isolation = serializable", mode: "simple_protocol"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
