@@ -34,6 +34,7 @@ type Type struct {
 	goType    reflect.Type
 	former    []string
 	upcasters map[int]func([]byte) ([]byte, error)
+	forms     map[int][]reflect.Type // what an upcaster reads and writes
 	decode    func([]byte) (any, error)
 	problem   error
 }
@@ -50,7 +51,7 @@ type TypeOption struct{ apply func(*Type) }
 func TypeOf[E any](name string, schema int, opts ...TypeOption) Type {
 	t := Type{
 		name: name, schema: schema, goType: reflect.TypeFor[E](),
-		upcasters: map[int]func([]byte) ([]byte, error){},
+		upcasters: map[int]func([]byte) ([]byte, error){}, forms: map[int][]reflect.Type{},
 		decode: func(data []byte) (any, error) {
 			var e E
 			err := json.Unmarshal(data, &e)
@@ -75,6 +76,7 @@ func Upcast[Old, New any](from int, up func(Old) New) TypeOption {
 		if t.upcasters[from] != nil {
 			t.problem = errors.Join(t.problem, fmt.Errorf("two upcasters from schema %d", from))
 		}
+		t.forms[from] = []reflect.Type{reflect.TypeFor[Old](), reflect.TypeFor[New]()}
 		t.upcasters[from] = func(data []byte) ([]byte, error) {
 			var old Old
 			if err := json.Unmarshal(data, &old); err != nil {
@@ -85,6 +87,24 @@ func Upcast[Old, New any](from int, up func(Old) New) TypeOption {
 	}}
 }
 
+// upcastersLose is what JSON does not keep of the forms that upcasters read and write,
+// each form once, but for the present one.
+func (t *Type) upcastersLose() (losses []string) {
+	seen := []reflect.Type{t.goType}
+	for _, from := range slices.Sorted(maps.Keys(t.forms)) {
+		for _, form := range t.forms[from] {
+			if slices.Contains(seen, form) {
+				continue
+			}
+			seen = append(seen, form)
+			for _, loss := range kept.Losses(form.String(), form, kept.TagMeant) {
+				losses = append(losses, fmt.Sprintf("upcaster from schema %d: %s", from, loss))
+			}
+		}
+	}
+	return losses
+}
+
 // FormerName is a name that events of this type were recorded under.
 func FormerName(name string) TypeOption {
 	return TypeOption{func(t *Type) { t.former = append(t.former, name) }}
@@ -93,10 +113,10 @@ func FormerName(name string) TypeOption {
 // NewRegistry makes a registry of types. The error names every name that is
 // empty, too long or taken, every Go type that comes twice or is an interface,
 // every upcaster that is missing or leads nowhere, and everything that JSON would
-// leave out of an event or could not read again: fields that are not exported,
-// channels, functions, complex numbers, interfaces with methods. Types that have
-// MarshalJSON or MarshalText are trusted, and what is tagged json:"-" is taken as
-// not to be kept.
+// leave out of an event, or of the forms that upcasters read and write, or could not
+// read again: fields that are not exported, channels, functions, complex numbers,
+// interfaces with methods. Types that have MarshalJSON or MarshalText are trusted, and
+// what is tagged json:"-" is taken as not to be kept.
 func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{byName: map[string]*Type{}, byType: map[reflect.Type]*Type{}}
 	var problems []error
@@ -121,6 +141,9 @@ func NewRegistry(types ...Type) (*Registry, error) {
 			for _, loss := range kept.Losses(t.goType.String(), t.goType, kept.TagMeant) {
 				fail("%s", loss)
 			}
+		}
+		for _, loss := range t.upcastersLose() {
+			fail("%s", loss)
 		}
 		if t.schema < 1 || t.schema > maxSchema {
 			fail("schema is %d, want 1 to %d", t.schema, maxSchema)

@@ -252,6 +252,11 @@ func TestRegistryTakesWhatWritesItself(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+type (
+	oldPrice struct{ n int }
+	oldNote  struct{ n int }
+)
+
 func TestRegistryRefuses(t *testing.T) {
 	t.Parallel()
 	_, _ = paid{}.cents, paid{Lines: []line{{price: 1}}}.seen
@@ -309,6 +314,18 @@ func TestRegistryRefuses(t *testing.T) {
 				"eventstore_test.paid.cents is not exported, so that it is not kept: export it, give the type MarshalJSON and UnmarshalJSON, or tag it `json:\"-\"` if it is not to be kept",
 				"eventstore_test.paid.Notify is a chan string, which JSON cannot keep",
 				"eventstore_test.paid.By is a error, which cannot be read again",
+			},
+		},
+		"what upcasters lose": {
+			[]eventstore.Type{eventstore.TypeOf[Noted]("noted", 4,
+				eventstore.Upcast(1, func(p oldPrice) oldNote { return oldNote(p) }),
+				eventstore.Upcast(2, func(o oldNote) json.RawMessage { return json.RawMessage{byte(o.n)} }),
+				eventstore.Upcast(3, func(json.RawMessage) func() { return nil }),
+			)},
+			[]string{
+				`event type "noted" (eventstore_test.Noted): upcaster from schema 1: eventstore_test.oldPrice.n is not exported, so that it is not kept`,
+				`event type "noted" (eventstore_test.Noted): upcaster from schema 1: eventstore_test.oldNote.n is not exported`,
+				`event type "noted" (eventstore_test.Noted): upcaster from schema 3: func() is a func(), which JSON cannot keep`,
 			},
 		},
 		"several mistakes": {

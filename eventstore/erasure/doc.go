@@ -44,7 +44,9 @@
 // A snapshot names its Subjects. It is encrypted with a key that is derived from
 // those of all of them, so that it is gone when any one is erased: it is not
 // found, and the state is folded from the events, which are redacted as they have
-// to be. A snapshot without subjects passes through.
+// to be. A snapshot without subjects passes through. Who loads an encrypted one from
+// the inner store gets what is stored; a host of package aggregate drops it, and says
+// of the events that they are encrypted.
 //
 // # Read models
 //

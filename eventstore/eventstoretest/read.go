@@ -273,6 +273,14 @@ func filtersLiteral(s *scene) {
 			s.same(matching(all, f), s.read(s.Store.ReadAll(ctx, head, f)))
 		}
 	}
+	// What is no text is no event's name either.
+	for _, name := range notText {
+		for _, names := range [][]string{{name}, {name, streams[0], eventstore.Category(streams[0])}} {
+			for _, f := range []eventstore.Filter{{Categories: names}, {Types: names}} {
+				s.same(matching(all, f), s.read(s.Store.ReadAll(ctx, head, f)))
+			}
+		}
+	}
 }
 
 func headAscends(s *scene) {

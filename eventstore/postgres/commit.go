@@ -118,7 +118,7 @@ func classify(err error, answered bool) error {
 	case errors.As(err, &refused):
 		// Errors end the transaction. But a session can also be ended after the
 		// commit, before it could say so.
-		if answered && refused.SeverityUnlocalized != "ERROR" {
+		if answered && refused.SeverityUnlocalized != "ERROR" || pghome.PoolerLost(refused) {
 			return &unknownError{err}
 		}
 		return err

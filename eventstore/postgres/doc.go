@@ -15,7 +15,8 @@
 // # Schema
 //
 // Everything is in the schema rondo, made by the SQL files of the folder
-// migrations, which are written to be read. The command
+// migrations, which are written to be read. The database's encoding must be UTF8.
+// The command
 //
 //	go run github.com/seed57833328/rondo/cmd/rondo migrate --db URL
 //
@@ -88,8 +89,9 @@
 // positions given to others: then whoever has read them will not see the others.
 // Subscriptions with a checkpoint should be reset to before the failover.
 //
-// Streams can be read on a standby. Head, ReadAll and Subscribe refuse one, which
-// does not know the locks of its primary.
+// Streams can be read on a standby. Head and ReadAll refuse one, which does not
+// know the locks of its primary, and a subscription waits until it is promoted;
+// [Hooks].Retrying is told.
 //
 // # Subscriptions
 //
@@ -100,6 +102,14 @@
 // not part of the append's transaction, which they would make wait for others; at
 // most one goes out every 10 ms. Lost connections and restarts of the server do
 // not end a subscription; [Hooks].Retrying is told.
+//
+// # Poolers
+//
+// Behind a pooler that gives connections to transactions, such as PgBouncer, and
+// keeps no prepared statements, the URL needs default_query_exec_mode=exec. Nothing
+// that the store does outlasts a transaction but two things, which need a way past
+// the pooler: [Migrate], and notifications, without which processes learn of what
+// others append by [Config].PollInterval.
 //
 // # Tenants
 //

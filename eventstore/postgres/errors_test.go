@@ -3,11 +3,15 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"iter"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -67,6 +71,28 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	cancel()
 	_, err = postgres.Open(ended, db.URL, postgres.Config{})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Names of streams may be any Unicode, which other encodings have no letters for,
+// or would show to other programs as something else.
+func TestOtherEncodings(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	latin := db.Name + "_latin"
+	db.Exec(t, `CREATE DATABASE `+latin+` OWNER `+db.Name+` TEMPLATE template0 LOCALE 'C' ENCODING 'LATIN1'`)
+	t.Cleanup(func() { db.Exec(t, `DROP DATABASE `+latin+` WITH (FORCE)`) })
+	u, err := url.Parse(db.URL)
+	require.NoError(t, err)
+	u.Path = "/" + latin
+	for _, c := range []struct{ url, says string }{
+		{u.String(), "the encoding of the database is LATIN1, want UTF8"},
+		{withParameter(t, db.URL, "client_encoding", "latin1"), "client_encoding of the connection is LATIN1, want UTF8"},
+	} {
+		for _, migrate := range []bool{false, true} {
+			_, err := postgres.Open(t.Context(), c.url, postgres.Config{AutoMigrate: migrate})
+			requireError(t, err, "", c.says, false)
+		}
+	}
 }
 
 func TestWrongPassword(t *testing.T) {
@@ -190,6 +216,63 @@ func TestMissingRights(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Append(t.Context(), one("a"))
 	requireError(t, err, "42501", "lacks a right, the heads of the migrations say which it needs", false)
+}
+
+// That connecting took too long is not the caller's own deadline.
+func TestConnectingTakesTooLong(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	config := db.Config(t)
+	var hangs atomic.Bool
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if hangs.Load() {
+			return nil, context.DeadlineExceeded // as after connect_timeout
+		}
+		return dial(ctx, network, address)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer pool.Close()
+	s, err := postgres.New(t.Context(), pool, postgres.Config{AutoMigrate: true})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	hangs.Store(true)
+	pool.Reset()
+	_, err = s.Head(t.Context())
+	requireError(t, err, "", "the server is not reachable", true)
+	_, err = s.Append(t.Context(), one("a"))
+	requireError(t, err, "", "the server is not reachable", true)
+}
+
+// A subscription that can never go on says so, also while it waits, and a later one
+// does not hear of it.
+func TestSubscriptionLacksARight(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.New(t)
+	s := open(t, db, postgres.Config{PollInterval: time.Millisecond})
+	_, err := s.Append(t.Context(), one("a"))
+	require.NoError(t, err)
+	next := func() (event func() (eventstore.Recorded, error, bool), stop func()) {
+		return iter.Pull2(s.Subscribe(t.Context(), 0, eventstore.Filter{}))
+	}
+	event, stop := next()
+	defer stop()
+	_, err, _ = event()
+	require.NoError(t, err)
+	_, err = db.Pool(t).Exec(t.Context(), `REVOKE ALL ON SEQUENCE rondo.position FROM `+db.Name)
+	require.NoError(t, err)
+	_, err, _ = event()
+	requireError(t, err, "42501", "follow the log: the role lacks a right", false)
+	_, _, more := event()
+	require.False(t, more)
+
+	_, err = db.Pool(t).Exec(t.Context(), `GRANT USAGE, SELECT ON SEQUENCE rondo.position TO `+db.Name)
+	require.NoError(t, err)
+	event, stop = next()
+	defer stop()
+	_, err, _ = event()
+	require.NoError(t, err)
 }
 
 func TestServerIsDown(t *testing.T) {

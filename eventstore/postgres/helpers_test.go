@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,17 @@ func open(t testing.TB, db *postgrestest.Database, config postgres.Config) *post
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
+}
+
+// withParameter returns a URL with one more parameter.
+func withParameter(t *testing.T, address, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // restore dumps a database and restores it into another.

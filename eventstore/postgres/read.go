@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/eventstore"
 )
@@ -131,12 +133,19 @@ func (s *Store) cursor(ctx context.Context, doing string, after eventstore.Posit
 	}
 	c := &cursor{store: s, doing: doing, tenant: tenant, sql: readAllSQL(tenant, f), after: after, limit: firstPage, page: page{tenant: tenant}}
 	if len(f.Categories) > 0 {
-		c.filter = append(c.filter, f.Categories)
+		c.filter = append(c.filter, texts(f.Categories))
 	}
 	if len(f.Types) > 0 {
-		c.filter = append(c.filter, f.Types)
+		c.filter = append(c.filter, texts(f.Types))
 	}
 	return c, nil
+}
+
+// texts are the names that an event may have. The server would refuse the others.
+func texts(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !utf8.ValidString(name) || strings.ContainsRune(name, 0)
+	})
 }
 
 // readTo hands out what stands up to that position, which is known to be safe. It

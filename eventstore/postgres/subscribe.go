@@ -20,7 +20,7 @@ func (s *Store) Subscribe(ctx context.Context, after eventstore.Position, f even
 		s.tail.join()
 		defer s.tail.leave()
 		for {
-			head, changed := s.tail.state()
+			head, next := s.tail.state()
 			if c.after < head {
 				if !c.readOn(ctx, head, yield) {
 					return
@@ -28,7 +28,11 @@ func (s *Store) Subscribe(ctx context.Context, after eventstore.Position, f even
 				continue
 			}
 			select {
-			case <-changed:
+			case <-next.come:
+				if next.err != nil {
+					yield(eventstore.Recorded{}, next.err)
+					return
+				}
 			case <-s.done:
 				yield(eventstore.Recorded{}, eventstore.ErrClosed)
 				return

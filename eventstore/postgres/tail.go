@@ -37,16 +37,22 @@ type tail struct {
 
 	mu      sync.Mutex
 	head    eventstore.Position
-	changed chan struct{} // closed when head changes
+	next    *news
 	readers int
 	// pending is the greatest position that was drawn in a user's transaction and
 	// may not be committed yet; see AppendTx.
 	pending eventstore.Position
 }
 
+// news is what subscriptions wait for.
+type news struct {
+	come chan struct{} // closed when head has changed, or will not
+	err  error         // why it will not
+}
+
 func (t *tail) init() {
 	t.follow, t.notify, t.listen = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	t.changed = make(chan struct{})
+	t.next = &news{come: make(chan struct{})}
 }
 
 // signal puts one into a channel that has room for one.
@@ -90,12 +96,26 @@ func (t *tail) leave() {
 	t.readers--
 }
 
-// state returns how far the log can be read, and what is closed when that has
+// state returns how far the log can be read, and where it is told when that has
 // changed.
-func (t *tail) state() (eventstore.Position, <-chan struct{}) {
+func (t *tail) state() (eventstore.Position, *news) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.head, t.changed
+	return t.head, t.next
+}
+
+// tell tells those who wait, with the mutex held.
+func (t *tail) tell(err error) {
+	t.next.err = err
+	close(t.next.come)
+	t.next = &news{come: make(chan struct{})}
+}
+
+// fail ends the subscriptions that wait now.
+func (t *tail) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell(err)
 }
 
 // wanted tells whether anybody waits for the head.
@@ -111,8 +131,7 @@ func (t *tail) set(h head) (soon bool) {
 	defer t.mu.Unlock()
 	if h.safe != t.head {
 		t.head = h.safe
-		close(t.changed)
-		t.changed = make(chan struct{})
+		t.tell(nil)
 	}
 	if t.pending > 0 && h.drawn >= int64(t.pending) && (!h.inFlight.Valid || h.inFlight.Int64 >= int64(t.pending)) {
 		t.pending = 0
@@ -142,6 +161,9 @@ func (s *Store) followLoop(life context.Context) {
 		if err != nil {
 			if life.Err() != nil {
 				return
+			}
+			if !eventstore.Retryable(err) {
+				s.tail.fail(err)
 			}
 			s.config.Hooks.Retrying("follow the log", err)
 			timer.Reset(failed.nextOf(retryPause))

@@ -70,7 +70,8 @@
 // VACUUM INTO. They are made with the permissions that the process gives new files.
 // A network file system will not do. Do not open the file by other
 // means in a process that has the store open: on most systems closing a file drops
-// the locks that the process has on it, SQLite's too.
+// the locks that the process has on it, SQLite's too. Do not remove it or put another
+// in its place either: what has it open goes on writing to the one that is gone.
 //
 // # Concurrency
 //

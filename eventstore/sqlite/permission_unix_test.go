@@ -54,7 +54,8 @@ var forbiddenFiles = []struct {
 	{"both", 0o444, 0o555, "its directory must be writable", "its directory must be writable"},
 	{"directory", 0o666, 0o555, "its directory must be writable", "its directory must be writable"},
 	{"file", 0o444, 0o777, "open it with Config.ReadOnly", ""},
-	{"nothing", 0, 0o555, "make a file in that directory", "no such file"},
+	{"nothing", 0, 0o555, "make a file beside it: permission denied", "no such file"},
+	{"not to be read", 0o200, 0o777, "its permissions are --w-------", "its permissions are --w-------"},
 }
 
 // forbidden tries to open the files, and says of each how that went.
@@ -75,8 +76,8 @@ func forbidden(dir string) error {
 				}
 			case err == nil || want == "" || !strings.Contains(err.Error(), want):
 				return fmt.Errorf("%s: got %w, want %q", f.name, err, want)
-			case !errors.Is(err, sqlite.ErrReadOnly) && f.file != 0:
-				return fmt.Errorf("%s: %w is not ErrReadOnly", f.name, err)
+			case errors.Is(err, sqlite.ErrReadOnly) == (want == "no such file" || f.file == 0o200):
+				return fmt.Errorf("%s: errors.Is(%w, ErrReadOnly) is wrong", f.name, err)
 			}
 			fmt.Println("as it should be")
 		}

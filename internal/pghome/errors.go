@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -78,17 +79,27 @@ func Explain(err error) Trouble {
 	var refused *pgconn.PgError
 	var unreachable *pgconn.ConnectError
 	switch {
+	case errors.As(err, &refused) && PoolerLost(refused):
+		return Trouble{Code: refused.Code, Reason: "a pooler lost the server", Retryable: true}
 	case errors.As(err, &refused):
 		known := reasons[refused.Code]
 		return Trouble{Code: refused.Code, Reason: known.text, Retryable: known.retryable}
+	case errors.As(err, &unreachable) && !errors.Is(err, context.Canceled):
+		// A deadline is connect_timeout's: a pool connects with a context of its own.
+		return Trouble{Reason: "the server is not reachable", Retryable: true}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Trouble{Cancelled: true}
-	case errors.As(err, &unreachable):
-		return Trouble{Reason: "the server is not reachable", Retryable: true}
 	case connectionLost(err):
 		return Trouble{Reason: "the connection was lost", Retryable: true}
 	}
 	return Trouble{}
+}
+
+// PoolerLost tells that an error is of a pooler that has lost the server, or found
+// none: of the class of connection exceptions, and fatal. What the server did with
+// what it was sent is not known then.
+func PoolerLost(err *pgconn.PgError) bool {
+	return strings.HasPrefix(err.Code, "08") && err.SeverityUnlocalized != "ERROR"
 }
 
 // connectionLost tells errors of the connection from those of the call.

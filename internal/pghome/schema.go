@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
@@ -39,15 +40,35 @@ func (s Schema) Latest() int64 {
 }
 
 // Version is that of the database, 0 if it was never migrated. The error is
-// pgx's.
+// pgx's, or that its texts are not UTF-8.
 func (s Schema) Version(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Release()
+	if err := checkEncoding(conn.Conn().PgConn()); err != nil {
+		return 0, err
+	}
 	var version int64
-	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+s.Versions+` WHERE is_applied`).Scan(&version)
+	err = conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+s.Versions+` WHERE is_applied`).Scan(&version)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && (refused.Code == UndefinedTable || refused.Code == InvalidSchema) {
 		return 0, nil
 	}
 	return version, err
+}
+
+// checkEncoding refuses what would not keep every text, or would show it to other
+// programs as another.
+func checkEncoding(conn *pgconn.PgConn) error {
+	if e := conn.ParameterStatus("server_encoding"); e != "UTF8" {
+		return fmt.Errorf("the encoding of the database is %s, want UTF8", e)
+	}
+	if e := conn.ParameterStatus("client_encoding"); e != "UTF8" {
+		return fmt.Errorf("client_encoding of the connection is %s, want UTF8", e)
+	}
+	return nil
 }
 
 // Up makes the schema and runs the migrations that were not run yet. Of several

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -141,10 +145,49 @@ func (n Name) wrap(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if extendedCode(err) == lib.SQLITE_READONLY_DIRECTORY {
+	switch {
+	case extendedCode(err) == lib.SQLITE_READONLY_DIRECTORY:
 		return n.fail(kind(err), fmt.Errorf("its directory must be writable, for what SQLite keeps beside it: %w", err))
+	case code(err) == lib.SQLITE_CANTOPEN:
+		return n.cannotOpen(err)
 	}
 	return n.fail(kind(err), err)
+}
+
+// cannotOpen is the error of a file that SQLite cannot open, which does not say why
+// not. The file must not be opened here: closing it would take SQLite's locks of
+// this process.
+func (n Name) cannotOpen(err error) *Error {
+	beside, why := os.CreateTemp(filepath.Dir(n.Path), ".rondo-*")
+	if why == nil {
+		why = errors.Join(beside.Close(), os.Remove(beside.Name()))
+	}
+	if why != nil {
+		return n.fail(kindOnDisk(why), fmt.Errorf("make a file beside it: %w: %w", cause(why), err))
+	}
+	if info, statErr := os.Stat(n.Path); statErr == nil {
+		err = fmt.Errorf("its permissions are %v: %w", info.Mode(), err)
+	}
+	return n.fail(nil, err)
+}
+
+// kindOnDisk is the sentinel for why the system did not make a file.
+func kindOnDisk(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return ErrReadOnly
+	case errors.Is(err, syscall.ENOSPC):
+		return ErrFull
+	}
+	return nil
+}
+
+// cause is an error of package os without the name of a file.
+func cause(err error) error {
+	if path := new(fs.PathError); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 func (n Name) fail(kind, err error) *Error {

@@ -3,7 +3,6 @@ package sqlitefile
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -78,7 +77,7 @@ func (s *Schema) migrate(ctx context.Context, w *Writer) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.conn.control("ROLLBACK"))
+			_ = w.conn.control("ROLLBACK") // SQLite may have done it by itself; the connection is given up in any case
 		}
 	}()
 	found, err := s.inspect(ctx, w.conn)

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	sqlite "modernc.org/sqlite"
-	lib "modernc.org/sqlite/lib"
 
 	"github.com/seed57833328/rondo/eventstore"
 )
@@ -122,9 +121,6 @@ func (f *File) prepareFile(ctx context.Context, w *Writer) error {
 		return err
 	}
 	if err := retry(func() error { return w.connect(ctx) }); err != nil {
-		if _, statErr := os.Stat(f.name.Path); code(err) == lib.SQLITE_CANTOPEN && errors.Is(statErr, fs.ErrNotExist) {
-			err = fmt.Errorf("make a file in that directory: %w", err)
-		}
 		return err
 	}
 	var found contents
@@ -188,6 +184,8 @@ func checkPath(store, path, instead string, readOnly bool) (string, error) {
 	switch {
 	case err == nil && info.IsDir():
 		return "", &eventstore.InputError{Field: "path", Value: strconv.Quote(path), Want: want + ", not of a directory"}
+	case err == nil && !info.Mode().IsRegular():
+		return "", &eventstore.InputError{Field: "path", Value: strconv.Quote(path), Want: want + " on a disk, not of a device or a pipe"}
 	case errors.Is(err, fs.ErrNotExist) && !readOnly:
 		_, err = os.Stat(filepath.Dir(absolute))
 	}

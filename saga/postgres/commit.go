@@ -226,7 +226,7 @@ func (s *Store) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdi
 func oneArgs(c *saga.Change) []any {
 	r := &c.Record
 	return []any{
-		r.ID.Tenant, r.ID.Type, r.ID.Key, int16(r.ID.Shard().Number), c.Epoch, r.Sequence, [16]byte(r.Commit), string(r.Status), r.Ready,
+		r.ID.Tenant, r.ID.Type, r.ID.Key, int16(r.ID.Shard().Number), c.Epoch, r.Sequence, pgtype.UUID{Bytes: r.Commit, Valid: true}, string(r.Status), r.Ready,
 		encodeDue(r.Due), int32(r.Attempts), int32(r.Schema), r.Reason, encodeTime(r.Started), encodeTime(r.Updated),
 		encodeBytes(r.State), encodeBytes(r.Work), encodeEnded(r), encodeTime(c.Entry.At), c.Entry.Kind, encodeBytes(c.Entry.Data),
 	}

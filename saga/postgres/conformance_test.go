@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -24,8 +25,9 @@ func open(t testing.TB, url string) *postgres.Store {
 	return s
 }
 
-// home makes homes in databases of their own, with those settings.
-func home(setting string) sagatest.Home {
+// home makes homes in databases of their own, with that setting, whose statements
+// are executed in that way, as pgx names it; "" is for the default.
+func home(setting, mode string) sagatest.Home {
 	var urls sync.Map // by store
 	at := func(t *testing.T, url string) saga.Store {
 		t.Helper()
@@ -45,7 +47,7 @@ func home(setting string) sagatest.Home {
 			if setting != "" {
 				db.Exec(t, "ALTER DATABASE "+db.Name+" SET "+setting)
 			}
-			return at(t, db.URL)
+			return at(t, withMode(t, db.URL, mode))
 		},
 		Reopen: func(t *testing.T, s saga.Store) saga.Store {
 			t.Helper()
@@ -60,22 +62,41 @@ func home(setting string) sagatest.Home {
 
 func closeStore(s saga.Store) error { return s.(*postgres.Store).Close() } //nolint:forcetypeassert // home made it
 
+func withMode(t *testing.T, address, mode string) string {
+	t.Helper()
+	if mode == "" {
+		return address
+	}
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	q := u.Query()
+	q.Set("default_query_exec_mode", mode)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 func TestStore(t *testing.T) {
 	t.Parallel()
-	for name, setting := range map[string]string{
-		"as it comes":  "",
-		"serializable": "default_transaction_isolation = serializable",
+	for name, c := range map[string]struct{ setting, mode string }{
+		"as it comes": {},
+		// Statements as text are for poolers that keep no prepared ones.
+		"serializable, statements as text": {setting: "default_transaction_isolation = serializable", mode: "simple_protocol"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sagatest.Run(t, home(setting))
+			sagatest.Run(t, home(c.setting, c.mode))
 		})
 	}
 }
 
 func TestSagas(t *testing.T) {
 	t.Parallel()
-	sagatest.RunSagas(t, home(""))
+	for name, mode := range map[string]string{"as it comes": "", "statements as text": "simple_protocol"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sagatest.RunSagas(t, home("", mode))
+		})
+	}
 }
 
 // newLedger makes a database with a table of lines.

@@ -20,7 +20,8 @@
 //
 // runs them, as do [Migrate] and [Config].AutoMigrate; many processes may do so at
 // once. Opening a database of another version is a [*SchemaVersionError]. The heads of
-// the files say which rights a role needs that does not own the schema.
+// the files say which rights a role needs that does not own the schema. The database's
+// encoding must be UTF8. What package eventstore/postgres says of poolers holds here.
 //
 // The tenant is part of a saga's id, and nothing else: a runner works for all
 // tenants, and so does its role. Names are compared byte for byte.

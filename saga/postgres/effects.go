@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,6 +133,16 @@ type outcome struct {
 	Later    bool              `json:"later,omitempty"`
 }
 
+// outcomeParameter is an outcome as text, for connections that do not ask the server
+// of which types parameters are.
+type outcomeParameter struct{ *outcome }
+
+// Value makes it a driver.Valuer.
+func (p outcomeParameter) Value() (driver.Value, error) {
+	text, err := json.Marshal(p.outcome)
+	return string(text), err
+}
+
 // key is a saga.EffectID in its parts.
 type key struct {
 	saga, effect string
@@ -172,7 +183,7 @@ func (k key) once(ctx context.Context, db Beginner, f func(context.Context, pgx.
 		if known, err = k.attempt(ctx, tx, f); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, keepEffectSQL, k.saga, k.effect, known)
+		_, err = tx.Exec(ctx, keepEffectSQL, k.saga, k.effect, outcomeParameter{known})
 		return k.problem("keep the outcome of", err)
 	})
 	if err == nil || k.undo || !saga.IsRejected(err) || errors.Is(err, ErrUndone) {
@@ -182,7 +193,7 @@ func (k key) once(ctx context.Context, db Beginner, f func(context.Context, pgx.
 	// come to something meanwhile.
 	rejected := &outcome{Rejected: saga.Failure(ctx, err)}
 	err = k.inTx(ctx, db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, rejectEffectSQL, k.saga, k.effect, rejected); err != nil {
+		if _, err := tx.Exec(ctx, rejectEffectSQL, k.saga, k.effect, outcomeParameter{rejected}); err != nil {
 			return k.problem("keep the rejection of", err)
 		}
 		known, err = k.find(ctx, tx)
@@ -214,7 +225,7 @@ func (k key) within(ctx context.Context, j *joined, f func(context.Context, pgx.
 	if err != nil {
 		return nil, err
 	}
-	j.later = append(j.later, statement{sql: endEffectSQL}, statement{keepEffectSQL, []any{k.saga, k.effect, known}})
+	j.later = append(j.later, statement{sql: endEffectSQL}, statement{keepEffectSQL, []any{k.saga, k.effect, outcomeParameter{known}}})
 	return known, nil
 }
 

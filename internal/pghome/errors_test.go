@@ -1,0 +1,23 @@
+package pghome_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed57833328/rondo/internal/pghome"
+)
+
+// A pooler says that the server is gone as a server says what it refuses.
+func TestExplainWhatAPoolerSays(t *testing.T) {
+	t.Parallel()
+	gone := &pgconn.PgError{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "08P01", Message: "server conn crashed?"}
+	require.True(t, pghome.PoolerLost(gone))
+	require.Equal(t, pghome.Trouble{Code: "08P01", Reason: "a pooler lost the server", Retryable: true}, pghome.Explain(fmt.Errorf("append: %w", gone)))
+
+	malformed := &pgconn.PgError{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: "08P01", Message: "invalid message format"}
+	require.False(t, pghome.PoolerLost(malformed))
+	require.Equal(t, pghome.Trouble{Code: "08P01"}, pghome.Explain(malformed))
+}
