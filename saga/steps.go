@@ -104,7 +104,8 @@ func stepped[R any](name string, r Reply[R]) StepsAction {
 	if err != nil {
 		panic(fmt.Sprintf("encode the result of request %q: %v", name, err))
 	}
-	return stepDone{Request: name, Value: value}
+	_, undo := undoOf(r.EffectID)
+	return stepDone{Request: name, Value: value, Undo: undo}
 }
 
 // Stepped is the state of a saga made by [Steps].
@@ -127,6 +128,7 @@ type (
 	stepDone struct {
 		Request string
 		Value   json.RawMessage
+		Undo    bool `json:",omitempty"` // a request may do one step and undo another
 	}
 	stepFailed   struct{ Request, Reason string }
 	stepDeadline struct{ Step int }
@@ -220,7 +222,7 @@ func deadlineKey(step int) string { return "deadline/" + strconv.Itoa(step) }
 // done takes a result: that of the step that is being done, or of an undo.
 func (steps stepper[S]) done(s *Stepped[S], a stepDone) effect.Effect[StepsAction] {
 	var fx Of[StepsAction]
-	if s.Step >= len(steps) || steps[s.Step].Do.name != a.Request {
+	if a.Undo || s.Step >= len(steps) || steps[s.Step].Do.name != a.Request {
 		for i := range steps {
 			if steps[i].Undo.name == a.Request {
 				must(steps[i].Undo.done(&s.Data, a.Value))

@@ -15,6 +15,7 @@ import (
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/memory"
+	"github.com/seed57833328/rondo/saga/sagatest"
 )
 
 // steppedReservation is Reservation in steps.
@@ -111,6 +112,29 @@ func waitFor(what string) func(ctx context.Context, request, key string, attempt
 		}
 		return nil
 	}
+}
+
+// Lamp is switched on by the request that also switches it off.
+type Lamp struct{ Undone int }
+
+type SwitchLamp struct{ On bool }
+
+func (SwitchLamp) Returns(struct{}) {}
+
+// A request that undoes its own step says nothing of whether that is done.
+func TestAStepIsUndoneByTheRequestThatDoesIt(t *testing.T) {
+	t.Parallel()
+	def := saga.Steps("lamp",
+		saga.Step[Lamp]{
+			Do:   saga.Ask("switch", func(Lamp) SwitchLamp { return SwitchLamp{true} }, func(l *Lamp, _ struct{}) { l.Undone-- }),
+			Undo: saga.Ask("switch", func(Lamp) SwitchLamp { return SwitchLamp{false} }, func(l *Lamp, _ struct{}) { l.Undone++ }),
+		},
+		saga.Step[Lamp]{Do: saga.Ask("charge", func(Lamp) Charge { return Charge{} }, nil)})
+	s := sagatest.Begin(t, def, saga.Begin[Lamp]{})
+	s.Cancel("enough")
+	s.Undone(SwitchLamp{false})
+	s.Changed(func(stepped *saga.Stepped[Lamp]) { stepped.Data.Undone++ })
+	s.Ended(saga.Compensated, "enough")
 }
 
 func TestStepsAreChecked(t *testing.T) {
