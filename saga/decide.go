@@ -228,9 +228,10 @@ func (h *head) timer(in *input) int {
 	return slices.IndexFunc(h.Work.Timers, func(t timer) bool { return t.Key == in.Key && t.At.Equal(in.At) })
 }
 
-// remembered tells whether the input is known again by its message's id.
+// remembered tells whether the input is known again by its message's id. All
+// cancellations from outside have the same; the status tells of them.
 func (in *input) remembered() bool {
-	return in.Message != "" && !in.parked
+	return in.Message != "" && in.Message != cancelID && !in.parked
 }
 
 // unpark takes an input off those that the record has kept.
@@ -699,7 +700,6 @@ func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
 		t.told.Reason = why.Error()
 	}
 	t.next.unpark(in)
-	t.next.see(in)
 	t.next.seal(now)
 	return t.decision(why)
 }
