@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/reducer"
 )
@@ -499,7 +500,7 @@ func (t *draft) apply(o op) error {
 	case opCancel:
 		key, ok := keyOf(o.key)
 		if !ok || key == "" {
-			return fmt.Errorf("Cancel: key is %v (%T), want a string that is not empty", o.key, o.key)
+			return fmt.Errorf("Cancel: key is %#v (%T), want a string that is not empty, in UTF-8", o.key, o.key)
 		}
 		t.told.Asked.say(o.kind, key)
 		w.Timers = slices.DeleteFunc(w.Timers, func(tm timer) bool { return tm.Key == key })
@@ -532,6 +533,9 @@ func (t *draft) do(c *Command) error {
 	}
 	if c.late {
 		return fmt.Errorf("Do: Late of %q is said where its type is registered", known.name)
+	}
+	if !utf8.ValidString(c.Key) {
+		return inputError("Do: Key of "+quote(known.name), quote(c.Key), "UTF-8")
 	}
 	if c.Retry != nil {
 		if known.child != nil {
@@ -571,7 +575,7 @@ func (t *draft) after(o *op) error {
 	key, ok := keyOf(o.key)
 	switch {
 	case !ok:
-		return fmt.Errorf("After: key is %v (%T), want a string", o.key, o.key)
+		return fmt.Errorf("After: key is %#v (%T), want a string in UTF-8", o.key, o.key)
 	case o.wait < 0:
 		return inputError("After: d of "+quote(key), show(time.Duration(o.wait)), "at least 0")
 	}
@@ -589,13 +593,13 @@ func (t *draft) after(o *op) error {
 	return nil
 }
 
-// keyOf is a key as a record keeps it.
+// keyOf is a key as a record keeps it, if that is the same after a restart.
 func keyOf(key any) (string, bool) {
 	if key == nil {
 		return "", true
 	}
 	v := reflect.ValueOf(key)
-	return v.String(), v.Kind() == reflect.String
+	return v.String(), v.Kind() == reflect.String && utf8.ValidString(v.String())
 }
 
 // giveUp stops waiting for pending effects. What becomes of them is not known.
