@@ -403,6 +403,7 @@ func (t *draft) late(in *input) {
 func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 	if known == nil {
 		t.problem = fmt.Errorf("request %q is not one of Types.Requests of saga %q", c.Request, t.decider.kind.name)
+		t.spent = in.Failure != nil && in.Failure.Code == noHandler // nobody has tried
 		return
 	}
 	if known.act == nil {

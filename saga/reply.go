@@ -170,10 +170,13 @@ func (k *kind) restore(e *EffectError) *EffectError {
 	return &restored
 }
 
+// noHandler is the name of an error that says that nothing was tried.
+const noHandler = "no-handler"
+
 // builtinErrors are registered for every saga.
 var builtinErrors = []ErrorType{
 	{"timeout", effect.ErrTimeout},
-	{"no-handler", effect.ErrNoHandler},
+	{noHandler, effect.ErrNoHandler},
 	{"deadline", context.DeadlineExceeded},
 	{"cancelled", context.Canceled},
 	{"compensated", ErrCompensated},
