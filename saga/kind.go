@@ -128,6 +128,9 @@ func (k *kind) addRequest(field string, t *RequestType) {
 		return
 	}
 	k.keeps(field, t.goType)
+	if t.act != nil {
+		k.keeps(fmt.Sprintf("%s: result of %q", field, t.name), t.result)
+	}
 	k.byRequest[t.goType] = t
 }
 

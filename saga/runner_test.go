@@ -494,6 +494,10 @@ type (
 	}
 )
 
+type lossyResult struct{}
+
+func (lossyResult) Returns(lossy) {}
+
 func TestDefinitionsAreChecked(t *testing.T) {
 	t.Parallel()
 	_, _ = lossy{}.cents, lossyCharge{}.cents
@@ -517,6 +521,7 @@ func TestDefinitionsAreChecked(t *testing.T) {
 		"lossy state":     {saga.Define[lossy, Action]("a", nil, saga.Types{}), "state: saga_test.lossy.cents is not exported"},
 		"lossy action":    {saga.Define("a", Reserver{}, saga.Types{Actions: []saga.ActionType{saga.Action[lossy]("n")}}), "Types.Actions[0]: saga_test.lossy.cents is not exported"},
 		"lossy request":   {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[lossyCharge]("c")}}), "Types.Requests[0]: saga_test.lossyCharge.cents is not exported"},
+		"lossy result":    {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.On("c", func(lossyResult, saga.Reply[lossy]) Action { return Sold{} })}}), `Types.Requests[0]: result of "c": saga_test.lossy.cents is not exported`},
 		"nil error":       {saga.Define("a", Reserver{}, saga.Types{Errors: []saga.ErrorType{saga.Error("e", nil)}}), "Types.Errors[0]"},
 		"odd action":      {saga.Define("a", Reserver{}, saga.Types{Actions: []saga.ActionType{saga.Action[Reserve]("\xff")}}), `Types.Actions[0] is "\xff"`},
 		"odd request":     {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[Charge]("\xff")}}), `Types.Requests[0] is "\xff"`},
