@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +26,7 @@ type Step[S any] struct {
 	Retry   RetryPolicy
 	Timeout time.Duration
 	// Deadline is how long after the saga's start the step must be done, or the
-	// saga compensates; 0 is no deadline.
+	// saga compensates; 0 is no deadline. After a step with Pivot there can be none.
 	Deadline time.Duration
 	// Pivot makes the step, once it is done, the point of no return.
 	Pivot bool
@@ -174,8 +175,11 @@ func Steps[S any](name string, steps ...Step[S]) *Definition[Stepped[S], StepsAc
 		if steps[i].Do.child && steps[i].Retry != (RetryPolicy{}) {
 			problem = fmt.Errorf("%sRetry: what a child saga has come to is final", field)
 		}
-		if d := steps[i].Deadline; d < 0 {
+		switch d := steps[i].Deadline; {
+		case d < 0:
 			problem = inputError(field+"Deadline", show(d), "at least 0")
+		case d > 0 && slices.ContainsFunc(steps[:i], func(s Step[S]) bool { return s.Pivot }):
+			problem = inputError(field+"Deadline", show(d), "none after a step with Pivot: nothing is undone any more")
 		}
 	}
 	for i := range steps {

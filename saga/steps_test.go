@@ -141,11 +141,12 @@ func TestStepsAreChecked(t *testing.T) {
 	t.Parallel()
 	ask := saga.Ask("charge", func(Order) Charge { return Charge{} }, nil)
 	for want, def := range map[string]saga.Saga{
-		"no steps":                   saga.Steps[Order]("a"),
-		"step 0 has no request":      saga.Steps("a", saga.Step[Order]{}),
-		"step 1 has no request":      saga.Steps("a", saga.Step[Order]{Do: ask}, saga.Step[Order]{Do: ask, Undo: saga.Ask[Order, Refund]("refund", nil, nil)}),
-		"want at least 0":            saga.Steps("a", saga.Step[Order]{Do: ask, Deadline: -1}),
-		"RetryPolicy.Attempts is -1": saga.Steps("a", saga.Step[Order]{Do: ask, Retry: saga.RetryPolicy{Attempts: -1}}),
+		"no steps":                                 saga.Steps[Order]("a"),
+		"step 0 has no request":                    saga.Steps("a", saga.Step[Order]{}),
+		"step 1 has no request":                    saga.Steps("a", saga.Step[Order]{Do: ask}, saga.Step[Order]{Do: ask, Undo: saga.Ask[Order, Refund]("refund", nil, nil)}),
+		"want at least 0":                          saga.Steps("a", saga.Step[Order]{Do: ask, Deadline: -1}),
+		"steps[1].Deadline is 1s, want none after": saga.Steps("a", saga.Step[Order]{Do: ask, Pivot: true}, saga.Step[Order]{Do: ask, Deadline: time.Second}),
+		"RetryPolicy.Attempts is -1":               saga.Steps("a", saga.Step[Order]{Do: ask, Retry: saga.RetryPolicy{Attempts: -1}}),
 	} {
 		_, err := saga.New(newHome(), saga.Config{}, def)
 		require.ErrorContains(t, err, want)
