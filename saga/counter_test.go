@@ -112,6 +112,12 @@ func odd(what string) effect.Effect[countAction] {
 		return cfx.After("t", time.Second, unregistered{})
 	case "endless":
 		return cfx.Send(foreign{"endless"})
+	case "key of do":
+		return cfx.Do(fetch{7}, saga.Key("\xff"))
+	case "key of after":
+		return cfx.After("\xff", time.Second, add{1})
+	case "key of cancel":
+		return cfx.Cancel("\xff")
 	case "cancel nothing":
 		return cfx.Cancel("")
 	case "unencodable":

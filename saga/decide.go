@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/reducer"
 )
@@ -228,9 +229,10 @@ func (h *head) timer(in *input) int {
 	return slices.IndexFunc(h.Work.Timers, func(t timer) bool { return t.Key == in.Key && t.At.Equal(in.At) })
 }
 
-// remembered tells whether the input is known again by its message's id.
+// remembered tells whether the input is known again by its message's id. All
+// cancellations from outside have the same; the status tells of them.
 func (in *input) remembered() bool {
-	return in.Message != "" && !in.parked
+	return in.Message != "" && in.Message != cancelID && !in.parked
 }
 
 // unpark takes an input off those that the record has kept.
@@ -401,6 +403,7 @@ func (t *draft) late(in *input) {
 func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 	if known == nil {
 		t.problem = fmt.Errorf("request %q is not one of Types.Requests of saga %q", c.Request, t.decider.kind.name)
+		t.spent = in.Failure != nil && in.Failure.Code == noHandler // nobody has tried
 		return
 	}
 	if known.act == nil {
@@ -498,7 +501,7 @@ func (t *draft) apply(o op) error {
 	case opCancel:
 		key, ok := keyOf(o.key)
 		if !ok || key == "" {
-			return fmt.Errorf("Cancel: key is %v (%T), want a string that is not empty", o.key, o.key)
+			return fmt.Errorf("Cancel: key is %#v (%T), want a string that is not empty, in UTF-8", o.key, o.key)
 		}
 		t.told.Asked.say(o.kind, key)
 		w.Timers = slices.DeleteFunc(w.Timers, func(tm timer) bool { return tm.Key == key })
@@ -531,6 +534,9 @@ func (t *draft) do(c *Command) error {
 	}
 	if c.late {
 		return fmt.Errorf("Do: Late of %q is said where its type is registered", known.name)
+	}
+	if !utf8.ValidString(c.Key) {
+		return inputError("Do: Key of "+quote(known.name), quote(c.Key), "UTF-8")
 	}
 	if c.Retry != nil {
 		if known.child != nil {
@@ -570,7 +576,7 @@ func (t *draft) after(o *op) error {
 	key, ok := keyOf(o.key)
 	switch {
 	case !ok:
-		return fmt.Errorf("After: key is %v (%T), want a string", o.key, o.key)
+		return fmt.Errorf("After: key is %#v (%T), want a string in UTF-8", o.key, o.key)
 	case o.wait < 0:
 		return inputError("After: d of "+quote(key), show(time.Duration(o.wait)), "at least 0")
 	}
@@ -588,13 +594,13 @@ func (t *draft) after(o *op) error {
 	return nil
 }
 
-// keyOf is a key as a record keeps it.
+// keyOf is a key as a record keeps it, if that is the same after a restart.
 func keyOf(key any) (string, bool) {
 	if key == nil {
 		return "", true
 	}
 	v := reflect.ValueOf(key)
-	return v.String(), v.Kind() == reflect.String
+	return v.String(), v.Kind() == reflect.String && utf8.ValidString(v.String())
 }
 
 // giveUp stops waiting for pending effects. What becomes of them is not known.
@@ -699,7 +705,6 @@ func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
 		t.told.Reason = why.Error()
 	}
 	t.next.unpark(in)
-	t.next.see(in)
 	t.next.seal(now)
 	return t.decision(why)
 }

@@ -52,6 +52,7 @@ func Action[T any](name string) ActionType {
 type RequestType struct {
 	name    string
 	goType  reflect.Type
+	result  reflect.Type
 	action  reflect.Type // nil of Request
 	child   *kind        // nil but of OnChild
 	state   reflect.Type // of the child
@@ -124,7 +125,7 @@ func Request[Q effect.Request[R], R any](name string, opts ...Option) RequestTyp
 }
 
 func requestType[Q effect.Request[R], R any](name string, opts []Option) RequestType {
-	t := RequestType{name: name, goType: reflect.TypeFor[Q](), checks: decodes[R]}
+	t := RequestType{name: name, goType: reflect.TypeFor[Q](), result: reflect.TypeFor[R](), checks: decodes[R]}
 	for _, o := range opts {
 		if o.apply != nil {
 			o.apply(&t.options)
@@ -161,8 +162,8 @@ func (d *Definition[S, A]) inside() *kind { return d.kind }
 // Define makes the type of sagas of that name, which is part of their ids. State
 // and actions are JSON; a saga begins with the zero state. What is wrong with the
 // definition is told by [New]: also what JSON would leave out of a state, an
-// action or a request, or could not read again, as a field that is not exported
-// and not tagged json:"-". Types with MarshalJSON or MarshalText are trusted.
+// action, a request or a result, or could not read again, as a field that is not
+// exported and not tagged json:"-". Types with MarshalJSON or MarshalText are trusted.
 func Define[S, A any](name string, r reducer.Reducer[S, A], types Types) *Definition[S, A] {
 	k := newKind(name, reflect.TypeFor[A](), types)
 	k.keeps("state", reflect.TypeFor[S]())

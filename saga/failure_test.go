@@ -110,3 +110,25 @@ func TestAPanicsStackIsNotPartOfWhatItSays(t *testing.T) {
 		}), "it is kept")
 	})
 }
+
+// A handler that fails with a page of text does not fill the record with it.
+func TestOfAFailureThatIsVeryLongTheBeginningIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		long := errors.New("x" + strings.Repeat("é", 150_000)) // more than a record takes
+		h := newHouse()
+		h.set(func(_ context.Context, request, _ string, attempt int) error {
+			if request == "charge" || request == "release" && attempt == 1 {
+				return long
+			}
+			return nil
+		}, nil)
+		o := open(t, newHome(), h, saga.Config{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		end, err := o.start("ann").Wait(ctx)
+		require.NoError(t, err)
+		require.Equal(t, saga.Compensated, end.Status)
+		require.Equal(t, "x"+strings.Repeat("é", 4095), saga.Failure(t.Context(), long).Message)
+	})
+}

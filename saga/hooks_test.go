@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -40,4 +41,42 @@ func TestWhatNeedsSomebodyIsLoggedByDefault(t *testing.T) { //nolint:paralleltes
 	} {
 		require.Contains(t, lines.String(), want)
 	}
+}
+
+// unanswering is a home that does not answer what a worker asks it all the time.
+type unanswering struct{ saga.Store }
+
+func (unanswering) Due(ctx context.Context, _ []saga.Shard, _ saga.Due, _ int) ([]saga.Due, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (unanswering) Inbox(ctx context.Context, _ []saga.Shard, _ int) ([]saga.Message, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (unanswering) List(ctx context.Context, _ saga.Query) ([]saga.Record, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// What a worker gives up when it ends is no failure of the store.
+func TestTheEndOfAWorkerIsNoFailureOfTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var failed []string
+		runner, err := saga.New(unanswering{newHome()}, saga.Config{Handlers: newHouse().handlers(), Hooks: saga.Hooks{
+			StoreFailed: func(call string, _ error) { failed = append(failed, call) },
+		}}, Reservation)
+		require.NoError(t, err)
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- runner.Run(ctx) }()
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		end()
+		require.ErrorIs(t, <-ended, context.Canceled)
+		require.Empty(t, failed)
+		require.NoError(t, runner.Shutdown(t.Context()))
+	})
 }

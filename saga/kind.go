@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/internal/kept"
@@ -61,13 +62,16 @@ func newKind(name string, action reflect.Type, types Types) *kind {
 	}
 	codes := map[string]bool{}
 	for i, e := range k.errors {
-		if e.err == nil || e.code == "" || codes[e.code] {
-			k.fault(inputError(fmt.Sprintf("Types.Errors[%d]", i), quote(e.code), "an error with a name of its own"))
+		if e.err == nil || !isName(e.code) || codes[e.code] {
+			k.fault(inputError(fmt.Sprintf("Types.Errors[%d]", i), quote(e.code), "an error with a name of its own, in UTF-8"))
 		}
 		codes[e.code] = true
 	}
 	return k
 }
+
+// isName tells whether a record can keep a name as it is.
+func isName(name string) bool { return name != "" && utf8.ValidString(name) }
 
 // fault keeps what is wrong with the definition.
 func (k *kind) fault(err error) { k.problem = errors.Join(k.problem, err) }
@@ -77,8 +81,8 @@ func (k *kind) addAction(field string, t *ActionType) {
 	case t.goType == nil:
 		k.fault(inputError(field, "empty", "one made by saga.Action"))
 		return
-	case t.name == "" || k.actions[t.name] != nil:
-		k.fault(inputError(field, quote(t.name), "a name of its own"))
+	case !isName(t.name) || k.actions[t.name] != nil:
+		k.fault(inputError(field, quote(t.name), "a name of its own, in UTF-8"))
 	case k.byAction[t.goType] != nil:
 		k.fault(fmt.Errorf("%s: %s is registered twice, as %q and %q", field, t.goType, k.byAction[t.goType].name, t.name))
 	case !t.goType.AssignableTo(k.action):
@@ -96,8 +100,8 @@ func (k *kind) addRequest(field string, t *RequestType) {
 	case t.goType == nil && t.child == nil:
 		k.fault(inputError(field, "empty", "one made by saga.On, saga.Request or saga.OnChild"))
 		return
-	case t.name == "" || k.requests[t.name] != nil:
-		k.fault(inputError(field, quote(t.name), "a name of its own"))
+	case !isName(t.name) || k.requests[t.name] != nil:
+		k.fault(inputError(field, quote(t.name), "a name of its own, in UTF-8"))
 	case t.child != nil && t.child.problem != nil:
 		k.fault(fmt.Errorf("%s: child saga %q: %w", field, t.child.name, t.child.problem))
 	case t.child != nil && k.children[t.child.name] != nil:
@@ -124,6 +128,9 @@ func (k *kind) addRequest(field string, t *RequestType) {
 		return
 	}
 	k.keeps(field, t.goType)
+	if t.act != nil {
+		k.keeps(fmt.Sprintf("%s: result of %q", field, t.name), t.result)
+	}
 	k.byRequest[t.goType] = t
 }
 

@@ -39,9 +39,7 @@ func (x *run) beat(ctx context.Context) {
 		x.fail(fmt.Errorf("worker %q: %w: each process needs a Config.Worker of its own", w.ID, ErrFenced))
 		return
 	case err != nil:
-		if ctx.Err() == nil {
-			x.config.Hooks.StoreFailed("Beat", err)
-		}
+		x.failed(ctx, "Beat", err)
 		return
 	}
 	x.beatAt = began
@@ -74,8 +72,8 @@ func (x *run) follow(bounded, ctx context.Context, fleet *Fleet) {
 	mine, claims := x.share(fleet, drained)
 	if len(claims) > 0 {
 		claimed, err := x.store.Claim(bounded, x.worker, claims)
-		if err != nil && ctx.Err() == nil {
-			x.config.Hooks.StoreFailed("Claim", err)
+		if err != nil {
+			x.failed(ctx, "Claim", err)
 		}
 		for _, l := range claimed {
 			mine[l.Shard] = l.Epoch

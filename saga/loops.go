@@ -18,6 +18,14 @@ const (
 // pause is how long a loop waits after a call of the store has failed.
 const pause = time.Second
 
+// failed tells that a call of the store has failed, unless ctx has ended, with which
+// it was given up.
+func (x *run) failed(ctx context.Context, call string, err error) {
+	if ctx.Err() == nil {
+		x.config.Hooks.StoreFailed(call, err)
+	}
+}
+
 // dues wakes the sagas that are due, and sleeps until the next is.
 func (x *run) dues(ctx context.Context) {
 	var cursor Due
@@ -31,7 +39,7 @@ func (x *run) dues(ctx context.Context) {
 		x.cursorAt.Store(nanos(cursor.At))
 		page, err := x.due(ctx, cursor)
 		if err != nil {
-			x.config.Hooks.StoreFailed("Due", err)
+			x.failed(ctx, "Due", err)
 			_ = x.dueBell.wait(ctx, pause)
 			continue
 		}
@@ -86,7 +94,7 @@ func (x *run) inboxes(ctx context.Context) {
 	for ctx.Err() == nil {
 		messages, err := x.look(ctx)
 		if err != nil {
-			x.config.Hooks.StoreFailed("Inbox", err)
+			x.failed(ctx, "Inbox", err)
 			_ = x.inboxBell.wait(ctx, pause)
 			continue
 		}
@@ -99,7 +107,7 @@ func (x *run) inboxes(ctx context.Context) {
 		if len(read) > 0 {
 			bounded, cancel := x.bound(ctx)
 			if err := x.store.Discard(bounded, read); err != nil {
-				x.config.Hooks.StoreFailed("Discard", err)
+				x.failed(ctx, "Discard", err)
 			}
 			cancel()
 		}
@@ -172,7 +180,7 @@ func (x *run) sweeps(ctx context.Context) {
 			x.purge(ctx)
 		}
 		if err := x.recover(ctx, shards); err != nil && ctx.Err() == nil {
-			x.config.Hooks.StoreFailed("List", err)
+			x.failed(ctx, "List", err)
 			x.mu.Lock()
 			x.recovers = append(x.recovers, shards...)
 			x.mu.Unlock()
@@ -221,8 +229,8 @@ func (x *run) purge(ctx context.Context) {
 		var err error
 		n, err = x.store.Purge(bounded, x.runtime.Now().Add(-x.config.Keep), purgePage)
 		cancel()
-		if err != nil && ctx.Err() == nil {
-			x.config.Hooks.StoreFailed("Purge", err)
+		if err != nil {
+			x.failed(ctx, "Purge", err)
 			return
 		}
 	}
@@ -241,8 +249,8 @@ func shardsOf(name string) []Shard {
 }
 
 // strangers reports sagas that wait, whose types nobody knows.
-func (x *run) strangers(ctx context.Context) {
-	ctx, cancel := x.bound(ctx)
+func (x *run) strangers(running context.Context) {
+	ctx, cancel := x.bound(running)
 	defer cancel()
 	now := x.runtime.Now()
 	known := map[string]bool{}
@@ -259,7 +267,7 @@ func (x *run) strangers(ctx context.Context) {
 	} {
 		page, err := x.store.List(ctx, q)
 		if err != nil {
-			x.config.Hooks.StoreFailed("List", err)
+			x.failed(running, "List", err)
 			return
 		}
 		for i := range page {
@@ -277,7 +285,7 @@ func (x *run) strangers(ctx context.Context) {
 			known[t] = true
 			waiting, err := x.store.Inbox(ctx, shardsOf(t), 1)
 			if err != nil {
-				x.config.Hooks.StoreFailed("Inbox", err)
+				x.failed(running, "Inbox", err)
 				return
 			}
 			if len(waiting) > 0 {

@@ -595,11 +595,39 @@ func (t *turn) begin() {
 	if t.Leaving || len(t.Queue) > 0 && t.Queue[0].early {
 		return
 	}
+	taken, running := t.taken(), slices.Clip(t.Running)
+	all := make([]effect.Effect[event], 0, 4)
 	for c, id := range t.Head.begins(t.env.Now()) {
-		if _, undo := undoOf(id); !undo || !slices.ContainsFunc(t.Running, attempt.undoes) {
-			t.perform(c, id)
+		if _, undo := undoOf(id); taken[id] || undo && slices.ContainsFunc(t.Running, attempt.undoes) {
+			continue
+		}
+		a, e := t.perform(c, id)
+		running, all = append(running, a), append(all, e)
+	}
+	t.Running = running
+	t.do(hx.All(all...))
+}
+
+// taken are the effects that are at work, or have a result that waits to be decided
+// on. It is nil if there are none, as it is most of the time.
+func (t *turn) taken() map[string]bool {
+	n := len(t.Running) + len(t.Queue) + len(t.Head.Work.Results)
+	if n == 0 {
+		return nil
+	}
+	taken := make(map[string]bool, n)
+	for _, a := range t.Running {
+		taken[a.Effect] = true
+	}
+	for _, in := range t.Queue {
+		if in.Kind == replyInput && !in.Stale {
+			taken[in.Effect] = true
 		}
 	}
+	for i := range t.Head.Work.Results {
+		taken[t.Head.Work.Results[i].Effect] = true
+	}
+	return taken
 }
 
 func (a attempt) undoes() bool {
@@ -607,23 +635,16 @@ func (a attempt) undoes() bool {
 	return undo
 }
 
-// perform makes a call, unless it is being made or has its result, which waits to be
-// decided on.
-func (t *turn) perform(c *call, id string) {
-	if slices.ContainsFunc(t.Running, func(a attempt) bool { return a.Effect == id }) ||
-		slices.ContainsFunc(t.Queue, func(in *input) bool { return in.Kind == replyInput && in.Effect == id && !in.Stale }) ||
-		slices.ContainsFunc(t.Head.Work.Results, func(in input) bool { return in.Effect == id }) {
-		return
-	}
+// perform makes a call.
+func (t *turn) perform(c *call, id string) (attempt, effect.Effect[event]) {
 	q, kind := t.decider.perform(t.Head, c, id), t.decider.kind
 	a := q.Attempt
-	t.Running = append(slices.Clip(t.Running), a)
-	t.do(effect.Do(q, func(r effect.Result[result]) event {
+	return a, effect.Do(q, func(r effect.Result[result]) event {
 		if r.Err != nil {
 			return performed{a, result{Failure: kind.failure(r.Err)}}
 		}
 		return performed{a, r.Value}
-	}, effect.Key(performKey)))
+	}, effect.Key(performKey))
 }
 
 // perform is the next attempt at a call.

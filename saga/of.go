@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"math"
 	"time"
 
 	"github.com/seed57833328/rondo/effect"
@@ -14,7 +15,8 @@ import (
 // What a reducer returns is carried out in the order in which it stands. It is
 // made of these alone: anything else of package effect (Stream, Run, Hold,
 // Sequence and so on) cannot be kept in a record, and leaves the saga Stuck with
-// an error that names it.
+// an error that names it. So does a key that is not UTF-8, which would be another
+// after a restart.
 type Of[A any] struct{}
 
 // None is no effect.
@@ -207,10 +209,10 @@ func (p RetryPolicy) validate(field string) error {
 		return inputError(field+".Delay", show(p.Delay), "at least 0")
 	case p.MaxDelay < 0:
 		return inputError(field+".MaxDelay", show(p.MaxDelay), "at least 0")
-	case p.Factor != 0 && !(p.Factor >= 1):
-		return inputError(field+".Factor", show(p.Factor), "0, or at least 1")
-	case !(p.Jitter <= 1):
-		return inputError(field+".Jitter", show(p.Jitter), "at most 1")
+	case p.Factor != 0 && !(p.Factor >= 1 && p.Factor <= math.MaxFloat64):
+		return inputError(field+".Factor", show(p.Factor), "0, or at least 1 and finite")
+	case !(p.Jitter <= 1 && p.Jitter >= -math.MaxFloat64):
+		return inputError(field+".Jitter", show(p.Jitter), "at most 1 and finite")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -460,7 +461,7 @@ func TestReplayOfWhatJSONDoesNotKeep(t *testing.T) {
 			if len(s.Seen) == 3 {
 				return cfx.Compensate(o.Text)
 			}
-			return cfx.After(o.Text, time.Duration(o.Hidden)*time.Hour, note{o.Text})
+			return cfx.After(strconv.Quote(o.Text), time.Duration(o.Hidden)*time.Hour, note{o.Text})
 		}), types)
 		o := open(t, newHome(), newHouse(), saga.Config{Handlers: counterHandlers(nil)}, def, child)
 		h, err := o.runner.Start(t.Context(), def.ID("a"), add{1})

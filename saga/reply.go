@@ -3,6 +3,7 @@ package saga
 import (
 	"context"
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/seed57833328/rondo/effect"
@@ -24,7 +25,7 @@ type Reply[R any] struct {
 // the same before and after a restart. Errors that were registered
 // ([Types].Errors) are found in it with errors.Is, and so is [effect.ErrTimeout].
 type EffectError struct {
-	// Message is what the error said.
+	// Message is what the error said, at most 8,192 bytes of it.
 	Message string `json:"message"`
 	// Code is the name of the error it is, if that was registered.
 	Code string `json:"code,omitempty"`
@@ -125,14 +126,21 @@ func Failure(ctx context.Context, err error) *EffectError {
 	return k.failure(err)
 }
 
-// failure is err as a record keeps it, with a text that JSON does not change.
+// maxMessage is how much of an error's text is kept, in bytes.
+const maxMessage = 8192
+
+// failure is err as a record keeps it, with a text that JSON does not change and
+// that does not fill the record.
 func (k *kind) failure(err error) *EffectError {
 	e := k.failed(err)
-	if utf8.ValidString(e.Message) {
+	if len(e.Message) <= maxMessage && utf8.ValidString(e.Message) {
 		return e
 	}
 	kept := *e
 	kept.Message = readable(e.Message)
+	if len(kept.Message) > maxMessage {
+		kept.Message = strings.ToValidUTF8(kept.Message[:maxMessage], "")
+	}
 	return &kept
 }
 
@@ -170,10 +178,13 @@ func (k *kind) restore(e *EffectError) *EffectError {
 	return &restored
 }
 
+// noHandler is the name of an error that says that nothing was tried.
+const noHandler = "no-handler"
+
 // builtinErrors are registered for every saga.
 var builtinErrors = []ErrorType{
 	{"timeout", effect.ErrTimeout},
-	{"no-handler", effect.ErrNoHandler},
+	{noHandler, effect.ErrNoHandler},
 	{"deadline", context.DeadlineExceeded},
 	{"cancelled", context.Canceled},
 	{"compensated", ErrCompensated},

@@ -302,6 +302,7 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 		var down *downError
 		switch {
 		case posted && errors.As(err, &down): // it is kept, and looked for again
+			r.config.Hooks.StoreFailed("Load", down.error)
 		case err != nil:
 			return err
 		case found && !posted:
@@ -403,7 +404,6 @@ func (r *Runner) look(ctx context.Context, id ID) (Record, bool, error) {
 	case ctx.Err() != nil: // whatever it came to
 		err = ctx.Err()
 	case bounded.Err() != nil || eventstore.Retryable(err):
-		r.config.Hooks.StoreFailed("Load", err)
 		err = &downError{err}
 	}
 	return record, found, err
@@ -422,6 +422,7 @@ func (r *Runner) await(ctx context.Context, id ID, look func(context.Context, ID
 	var down *downError
 	switch {
 	case errors.As(err, &down):
+		r.config.Hooks.StoreFailed("Load", down.error)
 	case err == nil && !found:
 		err = ErrNotFound
 	case err == nil && record.Status.Ended():

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -421,7 +422,8 @@ func TestForeignEffectsAreNamed(t *testing.T) {
 			"foreign request": "request saga_test.HoldSeats", "unregistered": "request saga_test.Charge is not one of Types.Requests",
 			"bad undo": "request saga_test.Charge is not one of Types.Requests", "bad key": "key is 7 (int)", "late for one": "is said where its type is registered",
 			"bad timer": "want at least 0", "bad action": "action saga_test.unregistered is not one of", "endless": "sends more than 1000 actions",
-			"cancel nothing": "want a string that is not empty", "unencodable": "there are no words for it",
+			"cancel nothing": "want a string that is not empty", "key of do": `Do: Key of "fetch" is "\xff", want UTF-8`,
+			"key of after": `After: key is "\xff" (string), want`, "key of cancel": `Cancel: key is "\xff" (string), want`, "unencodable": "there are no words for it",
 		} {
 			id := counter.ID(strings.ReplaceAll(name, " ", "-"))
 			_, err := o.runner.Start(t.Context(), id, foreign{name})
@@ -492,6 +494,10 @@ type (
 	}
 )
 
+type lossyResult struct{}
+
+func (lossyResult) Returns(lossy) {}
+
 func TestDefinitionsAreChecked(t *testing.T) {
 	t.Parallel()
 	_, _ = lossy{}.cents, lossyCharge{}.cents
@@ -515,7 +521,13 @@ func TestDefinitionsAreChecked(t *testing.T) {
 		"lossy state":     {saga.Define[lossy, Action]("a", nil, saga.Types{}), "state: saga_test.lossy.cents is not exported"},
 		"lossy action":    {saga.Define("a", Reserver{}, saga.Types{Actions: []saga.ActionType{saga.Action[lossy]("n")}}), "Types.Actions[0]: saga_test.lossy.cents is not exported"},
 		"lossy request":   {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[lossyCharge]("c")}}), "Types.Requests[0]: saga_test.lossyCharge.cents is not exported"},
+		"lossy result":    {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.On("c", func(lossyResult, saga.Reply[lossy]) Action { return Sold{} })}}), `Types.Requests[0]: result of "c": saga_test.lossy.cents is not exported`},
 		"nil error":       {saga.Define("a", Reserver{}, saga.Types{Errors: []saga.ErrorType{saga.Error("e", nil)}}), "Types.Errors[0]"},
+		"odd action":      {saga.Define("a", Reserver{}, saga.Types{Actions: []saga.ActionType{saga.Action[Reserve]("\xff")}}), `Types.Actions[0] is "\xff"`},
+		"odd request":     {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[Charge]("\xff")}}), `Types.Requests[0] is "\xff"`},
+		"odd error":       {saga.Define("a", Reserver{}, saga.Types{Errors: []saga.ErrorType{saga.Error("\xff", errDeclined)}}), `Types.Errors[0] is "\xff"`},
+		"endless factor":  {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[Charge]("c", saga.Retry(saga.RetryPolicy{Factor: math.Inf(1)}))}}), "Factor is +Inf"},
+		"endless jitter":  {saga.Define("a", Reserver{}, saga.Types{Requests: []saga.RequestType{saga.Request[Charge]("c", saga.Retry(saga.RetryPolicy{Jitter: math.Inf(-1)}))}}), "Jitter is -Inf"},
 		"nil":             {nil, "is nil"},
 	} {
 		_, err := saga.New(newHome(), saga.Config{}, row.def)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +26,7 @@ type Step[S any] struct {
 	Retry   RetryPolicy
 	Timeout time.Duration
 	// Deadline is how long after the saga's start the step must be done, or the
-	// saga compensates; 0 is no deadline.
+	// saga compensates; 0 is no deadline. After a step with Pivot there can be none.
 	Deadline time.Duration
 	// Pivot makes the step, once it is done, the point of no return.
 	Pivot bool
@@ -104,7 +105,8 @@ func stepped[R any](name string, r Reply[R]) StepsAction {
 	if err != nil {
 		panic(fmt.Sprintf("encode the result of request %q: %v", name, err))
 	}
-	return stepDone{Request: name, Value: value}
+	_, undo := undoOf(r.EffectID)
+	return stepDone{Request: name, Value: value, Undo: undo}
 }
 
 // Stepped is the state of a saga made by [Steps].
@@ -127,6 +129,7 @@ type (
 	stepDone struct {
 		Request string
 		Value   json.RawMessage
+		Undo    bool `json:",omitempty"` // a request may do one step and undo another
 	}
 	stepFailed   struct{ Request, Reason string }
 	stepDeadline struct{ Step int }
@@ -172,8 +175,11 @@ func Steps[S any](name string, steps ...Step[S]) *Definition[Stepped[S], StepsAc
 		if steps[i].Do.child && steps[i].Retry != (RetryPolicy{}) {
 			problem = fmt.Errorf("%sRetry: what a child saga has come to is final", field)
 		}
-		if d := steps[i].Deadline; d < 0 {
+		switch d := steps[i].Deadline; {
+		case d < 0:
 			problem = inputError(field+"Deadline", show(d), "at least 0")
+		case d > 0 && slices.ContainsFunc(steps[:i], func(s Step[S]) bool { return s.Pivot }):
+			problem = inputError(field+"Deadline", show(d), "none after a step with Pivot: nothing is undone any more")
 		}
 	}
 	for i := range steps {
@@ -220,7 +226,7 @@ func deadlineKey(step int) string { return "deadline/" + strconv.Itoa(step) }
 // done takes a result: that of the step that is being done, or of an undo.
 func (steps stepper[S]) done(s *Stepped[S], a stepDone) effect.Effect[StepsAction] {
 	var fx Of[StepsAction]
-	if s.Step >= len(steps) || steps[s.Step].Do.name != a.Request {
+	if a.Undo || s.Step >= len(steps) || steps[s.Step].Do.name != a.Request {
 		for i := range steps {
 			if steps[i].Undo.name == a.Request {
 				must(steps[i].Undo.done(&s.Data, a.Value))

@@ -15,6 +15,7 @@ import (
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/saga"
 	"github.com/seed57833328/rondo/saga/memory"
+	"github.com/seed57833328/rondo/saga/sagatest"
 )
 
 // steppedReservation is Reservation in steps.
@@ -113,15 +114,39 @@ func waitFor(what string) func(ctx context.Context, request, key string, attempt
 	}
 }
 
+// Lamp is switched on by the request that also switches it off.
+type Lamp struct{ Undone int }
+
+type SwitchLamp struct{ On bool }
+
+func (SwitchLamp) Returns(struct{}) {}
+
+// A request that undoes its own step says nothing of whether that is done.
+func TestAStepIsUndoneByTheRequestThatDoesIt(t *testing.T) {
+	t.Parallel()
+	def := saga.Steps("lamp",
+		saga.Step[Lamp]{
+			Do:   saga.Ask("switch", func(Lamp) SwitchLamp { return SwitchLamp{true} }, func(l *Lamp, _ struct{}) { l.Undone-- }),
+			Undo: saga.Ask("switch", func(Lamp) SwitchLamp { return SwitchLamp{false} }, func(l *Lamp, _ struct{}) { l.Undone++ }),
+		},
+		saga.Step[Lamp]{Do: saga.Ask("charge", func(Lamp) Charge { return Charge{} }, nil)})
+	s := sagatest.Begin(t, def, saga.Begin[Lamp]{})
+	s.Cancel("enough")
+	s.Undone(SwitchLamp{false})
+	s.Changed(func(stepped *saga.Stepped[Lamp]) { stepped.Data.Undone++ })
+	s.Ended(saga.Compensated, "enough")
+}
+
 func TestStepsAreChecked(t *testing.T) {
 	t.Parallel()
 	ask := saga.Ask("charge", func(Order) Charge { return Charge{} }, nil)
 	for want, def := range map[string]saga.Saga{
-		"no steps":                   saga.Steps[Order]("a"),
-		"step 0 has no request":      saga.Steps("a", saga.Step[Order]{}),
-		"step 1 has no request":      saga.Steps("a", saga.Step[Order]{Do: ask}, saga.Step[Order]{Do: ask, Undo: saga.Ask[Order, Refund]("refund", nil, nil)}),
-		"want at least 0":            saga.Steps("a", saga.Step[Order]{Do: ask, Deadline: -1}),
-		"RetryPolicy.Attempts is -1": saga.Steps("a", saga.Step[Order]{Do: ask, Retry: saga.RetryPolicy{Attempts: -1}}),
+		"no steps":                                 saga.Steps[Order]("a"),
+		"step 0 has no request":                    saga.Steps("a", saga.Step[Order]{}),
+		"step 1 has no request":                    saga.Steps("a", saga.Step[Order]{Do: ask}, saga.Step[Order]{Do: ask, Undo: saga.Ask[Order, Refund]("refund", nil, nil)}),
+		"want at least 0":                          saga.Steps("a", saga.Step[Order]{Do: ask, Deadline: -1}),
+		"steps[1].Deadline is 1s, want none after": saga.Steps("a", saga.Step[Order]{Do: ask, Pivot: true}, saga.Step[Order]{Do: ask, Deadline: time.Second}),
+		"RetryPolicy.Attempts is -1":               saga.Steps("a", saga.Step[Order]{Do: ask, Retry: saga.RetryPolicy{Attempts: -1}}),
 	} {
 		_, err := saga.New(newHome(), saga.Config{}, def)
 		require.ErrorContains(t, err, want)

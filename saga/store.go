@@ -18,7 +18,9 @@ import (
 // seen by every call that begins afterwards. Byte slices that are handed to a
 // home, or by it, are not changed any more by anybody. Errors:
 // *eventstore.InputError for what makes no sense, ErrClosed, the context's, and
-// the home's own.
+// the home's own. Of these, one that may pass by itself says so with a method
+// Retryable() bool, see [eventstore.Retryable]: [Handle.Wait] ends with any other. A
+// worker asks again whatever the error is.
 type Store interface {
 	Heads
 	Inbox

@@ -128,6 +128,35 @@ func TestActionThatIsNotKnownAnyMore(t *testing.T) {
 	})
 }
 
+// An effect whose request is not known any more is done once it is known again.
+func TestRequestThatIsNotKnownAnyMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		waits := counterHandlers(func(ctx context.Context, _ int) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
+		o := open(t, home, newHouse(), saga.Config{Handlers: waits}, counter)
+		id := counter.ID("a")
+		_, err := o.runner.Start(t.Context(), id, foreign{"fetch"})
+		require.NoError(t, err)
+		o.crash()
+		types := counterTypes()
+		types.Requests = nil
+		o = open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, saga.Define("counter", countReducer(nil), types))
+		o.redefined = true
+		s := o.untilID(id, func(s saga.Snapshot) bool { return s.Status == saga.Stuck })
+		require.Equal(t, `request "fetch" is not one of Types.Requests of saga "counter"`, s.Reason)
+		require.Len(t, s.Pending, 1, "it is still there")
+		o.close()
+		o = open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+		_, err = o.runner.Retry(t.Context(), id, by)
+		require.NoError(t, err)
+		s = o.untilID(id, func(s saga.Snapshot) bool { return len(s.Pending) == 0 })
+		state, err := counter.State(s)
+		require.NoError(t, err)
+		require.Equal(t, count{N: 7}, state, "it was done")
+	})
+}
+
 func TestTenantsAreKeptApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

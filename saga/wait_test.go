@@ -200,7 +200,10 @@ func TestStartElsewhereWhileTheStoreIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		home := newHome()
 		connection := &faulty{Store: home}
-		customer, err := saga.New(connection, saga.Config{Poll: time.Second, StoreTimeout: time.Second}, Reservation)
+		var told atomic.Int64
+		customer, err := saga.New(connection, saga.Config{Poll: time.Second, StoreTimeout: time.Second, Hooks: saga.Hooks{
+			StoreFailed: func(string, error) { told.Add(1) },
+		}}, Reservation)
 		require.NoError(t, err)
 		hangs := func(ctx context.Context) error {
 			<-ctx.Done()
@@ -211,6 +214,7 @@ func TestStartElsewhereWhileTheStoreIsDown(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		err = customer.Cancel(t.Context(), Reservation.ID("ann"), "enough")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Zero(t, told.Load(), "it is not asked again")
 		connection.fault.Store(nil)
 
 		started := make(chan error, 1)
@@ -227,6 +231,7 @@ func TestStartElsewhereWhileTheStoreIsDown(t *testing.T) {
 		open(t, home, newHouse(), saga.Config{})
 		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
 		require.Empty(t, started)
+		require.Positive(t, told.Load(), "it is asked again")
 		connection.fault.Store(nil)
 		require.NoError(t, <-started)
 	})

@@ -149,7 +149,7 @@ func TestScenarioReports(t *testing.T) {
 				s.Later(HoldSeats{2})
 				s.Advance(time.Hour)
 			},
-			[]string{"other actions were reduced on the way", "Expired", "timer, reduced Expired{}"},
+			[]string{"other actions were reduced on the way than Advance was given", "Expired", "timer, reduced Expired{}"},
 		},
 		"a timer that does not fire": {
 			func(t *fakeT) { begun(t).Advance(time.Second, Expired{}) },

@@ -186,7 +186,7 @@ func (s *Saga[S, A]) Advance(d time.Duration, reduced ...A) {
 		want[i] = a
 	}
 	if !equal(want, got) {
-		s.fatal("other actions were reduced on the way than were said", "actions (-want +got):\n"+diff(want, got))
+		s.fatal("other actions were reduced on the way than Advance was given", "actions (-want +got):\n"+diff(want, got))
 	}
 }
 
