@@ -596,7 +596,7 @@ func (t *turn) begin() {
 		return
 	}
 	taken, running := t.taken(), slices.Clip(t.Running)
-	all := make([]effect.Effect[event], 0, 4)
+	var all []effect.Effect[event]
 	for c, id := range t.Head.begins(t.env.Now()) {
 		if _, undo := undoOf(id); taken[id] || undo && slices.ContainsFunc(t.Running, attempt.undoes) {
 			continue
