@@ -27,6 +27,11 @@ func newScene(t *testing.T) scene {
 	t.Helper()
 	db := postgrestest.New(t)
 	migrate(t, db)
+	return sceneOn(t, db)
+}
+
+func sceneOn(t *testing.T, db *postgrestest.Database) scene {
+	t.Helper()
 	pool := db.Pool(t)
 	store, err := postgres.New(t.Context(), pool, postgres.Config{})
 	require.NoError(t, err)
