@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -107,8 +108,15 @@ func restart(t *testing.T, open func() home) {
 	record, err = two.Status(ctx, cancelled.ID)
 	require.NoError(t, err)
 	require.Equal(t, command.CodeCancelled, record.Failure.Code)
-	require.Equal(t, []string{"dispatched", "queued", "scheduled"}, s.ledger.names())
-	require.GreaterOrEqual(t, s.ledger.seen()[2].At, due.Sub(s.began), "not before its time")
+	// A command is carried out again if the lease was lost over it, as on a machine that
+	// is busy with something else for a second.
+	require.Equal(t, []string{"dispatched", "queued", "scheduled"}, slices.Compact(s.ledger.names()))
+	require.Equal(t, 3, s.ledger.effects(), "each once in effect")
+	for _, e := range s.ledger.seen() {
+		if e.Name == "scheduled" {
+			require.GreaterOrEqual(t, e.At, due.Sub(s.began), "not before its time")
+		}
+	}
 }
 
 func tenantsOfHome(t *testing.T, open func() home) {
@@ -126,8 +134,11 @@ func tenantsOfHome(t *testing.T, open func() home) {
 		require.Equal(t, tenant, record.Tenant)
 		require.Equal(t, command.Consumed, record.Status)
 	}
-	seen := s.ledger.seen()
-	require.Equal(t, []string{"a", "z"}, []string{seen[0].Tenant, seen[1].Tenant})
+	var tenants []string
+	for _, e := range s.ledger.seen() {
+		tenants = append(tenants, e.Tenant)
+	}
+	require.Equal(t, []string{"a", "z"}, slices.Compact(tenants), "again, if the lease was lost")
 }
 
 // The same command comes in at several processes at once.
@@ -191,5 +202,5 @@ func processes(t *testing.T, open func() home) {
 		require.Equal(t, command.Consumed, record.Status)
 	}
 	require.Len(t, ids, 2*commands)
-	require.Len(t, s.ledger.done, 2*commands)
+	require.Equal(t, 2*commands, s.ledger.effects())
 }

@@ -67,6 +67,13 @@ func (l *ledger) seen() []effect {
 	return append([]effect(nil), l.calls...)
 }
 
+// effects is how many commands there were whose effect it has.
+func (l *ledger) effects() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.done)
+}
+
 func (l *ledger) names() (names []string) {
 	for _, e := range l.seen() {
 		names = append(names, e.Name)

@@ -132,23 +132,31 @@ func TestRequestsThatFollowAreNotHeldUp(t *testing.T) {
 func TestRequestsThatFollowTakeTurns(t *testing.T) {
 	t.Parallel()
 	const enough = 100_000
-	var done atomic.Bool
-	var rounds atomic.Int64
+	var asked atomic.Bool
+	var rounds atomic.Int64 // since the other request waits
+	done := make(chan struct{})
 	k := openKeyed(t, store.KeyedConfig[string, state]{Config: store.Config{Workers: 1}}, handle(func(_ context.Context, id string) (string, error) {
 		if id == "other" {
-			done.Store(true)
+			close(done)
 		}
 		return id, nil
 	}))
 	var round func() action
 	round = func() action {
-		if done.Load() || rounds.Add(1) == enough {
+		select {
+		case <-done:
 			return act("done")
+		default:
+		}
+		if asked.Load() && rounds.Add(1) == enough {
+			return act("enough")
 		}
 		return act("round", then("again", func(string) action { return round() }))
 	}
 	require.NoError(t, k.Send(t.Context(), "a", round()))
-	require.NoError(t, k.SendAndSettle(t.Context(), "b", act("b", do("other"))))
+	require.NoError(t, k.Send(t.Context(), "b", act("b", do("other"))))
+	asked.Store(true)
+	<-done
 	require.Less(t, rounds.Load(), int64(enough))
 	require.NoError(t, k.Shutdown(t.Context()))
 }

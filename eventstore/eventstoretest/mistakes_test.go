@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,8 +73,10 @@ var mistakes = []struct {
 		}
 	}},
 	{"versions are checked before the append", "Race/one of many wins, the others conflict", checkThenAppend},
-	{"appends to two streams are two appends", "Append/all or nothing", oneByOne},
-	{"appends to two streams, checked one by one", "Race/appends of many streams are all or nothing", oneByOne},
+	{"appends to two streams are two appends", "Append/all or nothing", func(h *home) { oneByOne(h, func() {}) }},
+	{"appends to two streams, checked one by one", "Race/appends of many streams are all or nothing", func(h *home) {
+		oneByOne(h, together(2))
+	}},
 	{"writes are written in another order", "Append/several streams", func(h *home) {
 		h.appends = func(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
 			reversed := slices.Clone(writes)
@@ -268,17 +271,24 @@ var mistakes = []struct {
 	}},
 	{"a connection remembers its tenant", "Tenants/many at once", func(h *home) {
 		var mu sync.Mutex
+		changed := sync.NewCond(&mu)
 		last := ""
 		h.appends = func(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			last, _ = eventstore.TenantFrom(ctx)
+			changed.Broadcast()
 			return h.Store.Append(ctx, writes...)
 		}
+		waited := false
 		h.readStream = func(ctx context.Context, stream string, from eventstore.Version) events {
-			roundTrip()
 			mu.Lock()
 			defer mu.Unlock()
+			own, _ := eventstore.TenantFrom(ctx)
+			for first := !waited; first && last == own; { // before one reads, another uses the connection
+				waited = true
+				changed.Wait()
+			}
 			return h.Store.ReadStream(eventstore.WithTenant(ctx, last), stream, from)
 		}
 	}},
@@ -302,16 +312,11 @@ var mistakes = []struct {
 	}},
 	{"an append that was cancelled may have happened", "Cancel/while appends go on", func(h *home) {
 		h.appends = func(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
-			done, err := h.Store.Append(ctx, writes...)
-			if err != nil {
+			if _, err := h.Store.Append(ctx, writes...); err != nil {
 				return nil, err
 			}
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(100 * time.Microsecond):
-				return done, nil
-			}
+			<-ctx.Done() // the answer is slower than whoever asks is patient
+			return nil, ctx.Err()
 		}
 	}},
 	{"a store that is closed has an error of its own", "Close/whatever is asked afterwards is refused", func(h *home) {
@@ -331,8 +336,18 @@ var mistakes = []struct {
 	}},
 }
 
-// roundTrip is the time in which others come between.
-func roundTrip() { <-time.After(100 * time.Microsecond) }
+// together returns what waits until it was called n times, and then never again: so
+// that many are between what they have done and what they do next.
+func together(n int) (wait func()) {
+	var called atomic.Int64
+	there := make(chan struct{})
+	return func() {
+		if called.Add(1) == int64(n) {
+			close(there)
+		}
+		<-there
+	}
+}
 
 // version is how many events a stream has.
 func (h *home) version(ctx context.Context, stream string) eventstore.Version {
@@ -346,45 +361,69 @@ func (h *home) version(ctx context.Context, stream string) eventstore.Version {
 	return n
 }
 
-// lateEvents hides what an append has written until the next has returned: as if
-// it had drawn its positions early, and committed late. Readers go by the
-// greatest position they have seen.
+// lateEvents has one append draw its positions early, and commit late: what it has
+// written, but for the last, is hidden until a reader has gone on to what comes after
+// it. Readers go by the greatest position they have seen.
 func lateEvents(h *home) {
 	var mu sync.Mutex
 	hidden := map[eventstore.Position]bool{}
-	turn := 0
+	begun, passed := false, make(chan struct{})
 	h.appends = func(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
-		defer roundTrip()
 		mu.Lock()
-		defer mu.Unlock()
 		done, err := h.Store.Append(ctx, writes...)
-		if err != nil {
-			return nil, err
+		if err != nil || begun {
+			mu.Unlock()
+			return done, err
 		}
-		clear(hidden)
-		if turn++; turn%2 == 0 {
-			for _, d := range done {
-				for _, e := range d.Events[:len(d.Events)-1] {
-					hidden[e.Position] = true
-				}
+		for _, d := range done {
+			for _, e := range d.Events[:len(d.Events)-1] {
+				hidden[e.Position] = true
 			}
+		}
+		begun = len(hidden) > 0
+		late := begun
+		mu.Unlock()
+		if late {
+			<-passed
+			mu.Lock()
+			clear(hidden)
+			mu.Unlock()
 		}
 		return done, nil
 	}
-	visible := func(e eventstore.Recorded) bool {
+	isHidden := func(p eventstore.Position) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return !hidden[e.Position]
+		return hidden[p]
+	}
+	var once sync.Once
+	late := func(all events) events {
+		return func(yield func(eventstore.Recorded, error) bool) {
+			missed := false
+			for e, err := range all {
+				if err == nil && isHidden(e.Position) {
+					missed = true
+					continue
+				}
+				if !yield(e, err) {
+					return // perhaps because it had not wanted to come so far
+				}
+				if missed {
+					once.Do(func() { close(passed) })
+				}
+			}
+		}
 	}
 	h.readAll = func(ctx context.Context, after eventstore.Position, f eventstore.Filter) events {
-		return some(h.Store.ReadAll(ctx, after, f), visible)
+		return late(h.Store.ReadAll(ctx, after, f))
 	}
 	h.subscribe = func(ctx context.Context, after eventstore.Position, f eventstore.Filter) events {
-		return some(h.Store.Subscribe(ctx, after, f), visible)
+		return late(h.Store.Subscribe(ctx, after, f))
 	}
 }
 
-func oneByOne(h *home) {
+// oneByOne appends the writes of an append one by one, and lets others come between.
+func oneByOne(h *home, between func()) {
 	h.appends = func(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
 		var all []eventstore.Appended
 		for _, w := range writes {
@@ -393,21 +432,33 @@ func oneByOne(h *home) {
 				return nil, err
 			}
 			all = append(all, done...)
-			roundTrip()
+			between()
 		}
 		return all, nil
 	}
 }
 
+// checkThenAppend looks whether an append may be made, and then makes it: of many who
+// expect the same, two have looked before one of them goes on.
 func checkThenAppend(h *home) {
+	var mu sync.Mutex
+	looked := map[eventstore.Expected]func(){}
+	wait := func(expected eventstore.Expected) func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if looked[expected] == nil {
+			looked[expected] = together(2)
+		}
+		return looked[expected]
+	}
 	h.appends = func(ctx context.Context, writes ...eventstore.Write) ([]eventstore.Appended, error) {
 		for i := range writes {
 			if actual := h.version(ctx, writes[i].Stream); !writes[i].Expected.Allows(actual) {
 				return nil, &eventstore.ConflictError{Stream: writes[i].Stream, Expected: writes[i].Expected, Actual: actual}
 			}
+			wait(writes[i].Expected)()
 			writes[i].Expected = eventstore.Any
 		}
-		roundTrip()
 		return h.Store.Append(ctx, writes...)
 	}
 }

@@ -134,27 +134,33 @@ func TestServerRefuses(t *testing.T) {
 				db := postgrestest.New(t)
 				before := open(t, db, postgres.Config{})
 				raiseOnDemand(t, db)
-				if c.setting != "" {
-					db.Exec(t, `ALTER DATABASE `+db.Name+` `+c.setting)
+				set := func() {
+					if c.setting != "" {
+						db.Exec(t, `ALTER DATABASE `+db.Name+` `+c.setting)
+					}
 				}
 				config := db.Config(t)
 				pool, err := pgxpool.NewWithConfig(t.Context(), config)
 				require.NoError(t, err)
 				defer pool.Close()
-				s, err := postgres.New(t.Context(), pool, postgres.Config{})
 				if c.code == "53300" {
+					set()
+					_, err := postgres.New(t.Context(), pool, postgres.Config{})
 					requireError(t, err, c.code, c.text, true)
 					return
 				}
+				s, err := postgres.New(t.Context(), pool, postgres.Config{})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, s.Close()) }()
 				if together {
 					s.QueueAll()
 				}
 				if c.locked {
-					_, err := begin(t, db).Exec(t.Context(), `SET statement_timeout = 0; LOCK TABLE rondo.events IN EXCLUSIVE MODE`)
+					_, err := begin(t, db).Exec(t.Context(), `LOCK TABLE rondo.events IN EXCLUSIVE MODE`)
 					require.NoError(t, err)
 				}
+				set()
+				pool.Reset() // only what the store does from here on has so little time
 				result := make(chan error)
 				w := expecting("a", eventstore.None)
 				go func() {

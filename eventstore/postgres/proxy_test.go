@@ -30,6 +30,8 @@ type proxy struct {
 	server string
 	done   chan struct{}
 	close  func() // loses all connections
+	// stalled has one when a reply was withheld by stall.
+	stalled chan struct{}
 
 	mu    sync.Mutex
 	mark  []byte
@@ -51,7 +53,7 @@ func newProxy(t *testing.T, db *postgrestest.Database) (*proxy, string) {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	listener, err := net.Listen("unix", filepath.Join(dir, socket))
 	require.NoError(t, err)
-	p := &proxy{server: filepath.Join(host, socket), done: make(chan struct{})}
+	p := &proxy{server: filepath.Join(host, socket), done: make(chan struct{}), stalled: make(chan struct{}, 1)}
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -123,6 +125,10 @@ func (p *proxy) serve(client net.Conn) {
 			case loseReply:
 				return
 			case stall:
+				select {
+				case p.stalled <- struct{}{}:
+				default:
+				}
 				continue
 			case loseRequest:
 			}

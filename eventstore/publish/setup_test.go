@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -260,6 +261,15 @@ func (s *sink) waitFor(t testing.TB, events int) {
 		case <-time.After(patience):
 			require.FailNow(t, "events did not come", "%d of %d did", n, events)
 		}
+	}
+}
+
+// waitUntil waits until it was given the event there. How many it was given says
+// nothing of that: on a busy machine a lease is lost, and events come again.
+func (s *sink) waitUntil(t testing.TB, p eventstore.Position) {
+	t.Helper()
+	for n := 1; !slices.Contains(s.positions(), p); n++ {
+		s.waitFor(t, n)
 	}
 }
 

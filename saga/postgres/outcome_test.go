@@ -205,7 +205,7 @@ func TestRestartDuringRecovery(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	first, kill := run(t, home, saga.Config{Worker: "a", Handlers: handlers(hangs)})
+	first, kill := run(t, home, saga.Config{Worker: "a", Handlers: handlers(hangs), Lease: 500 * time.Millisecond})
 	for i := range sagas {
 		_, err := first.Start(t.Context(), Reservation.ID(fmt.Sprint(i)), Reserve{Quantity: 2})
 		require.NoError(t, err)

@@ -132,7 +132,10 @@ func handlers(act func(ctx context.Context, request string) error) []effect.Hand
 func run(t testing.TB, home saga.Store, config saga.Config) (runner *saga.Runner, kill func()) {
 	t.Helper()
 	if config.Heartbeat == 0 {
-		config.Heartbeat, config.Lease, config.Poll = 100*time.Millisecond, 500*time.Millisecond, 20*time.Millisecond
+		config.Heartbeat, config.Poll = 100*time.Millisecond, 20*time.Millisecond
+	}
+	if config.Lease == 0 { // nobody is to take over, however seldom the machine lets it run
+		config.Lease = time.Minute
 	}
 	runner, err := saga.New(home, config, Reservation)
 	require.NoError(t, err)

@@ -71,7 +71,8 @@ type decision struct {
 // verdict is what the judge has found.
 type verdict struct {
 	sagas, repeated int
-	times           map[string]int // that each effect was done, by its key
+	times           map[string]int          // that each effect was done, by its key
+	by              map[string]map[int]bool // the processes that have done it
 }
 
 // judge holds every saga of a home, and the record, to what was promised: those
@@ -79,7 +80,7 @@ type verdict struct {
 // once, and what was done several times was done under the same key.
 func judge(t *testing.T, s saga.Store, path string, accepted map[string]bool) verdict {
 	t.Helper()
-	v := verdict{times: map[string]int{}}
+	v := verdict{times: map[string]int{}, by: map[string]map[int]bool{}}
 	keys := map[string]map[string]string{} // by saga and request
 	for _, n := range readRecord(t, path) {
 		of := keyOf(n.Key)
@@ -92,6 +93,10 @@ func judge(t *testing.T, s saga.Store, path string, accepted map[string]bool) ve
 		}
 		keys[of][n.Request] = n.Key
 		v.times[n.Key]++
+		if v.by[n.Key] == nil {
+			v.by[n.Key] = map[int]bool{}
+		}
+		v.by[n.Key][n.Process] = true
 	}
 	there := map[string]bool{}
 	for q := (saga.Query{Type: errands.Name(), Limit: 500}); ; {

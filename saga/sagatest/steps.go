@@ -234,7 +234,7 @@ func (f *fleet) eachWay(test func(*fleet, way)) {
 	for _, w := range ways {
 		f.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			test(&fleet{T: t, home: f.home, store: f.home.Open(t), world: newWorld(), sagas: f.sagas}, w)
+			test(newFleet(t, f.home, f.sagas...), w)
 		})
 	}
 }

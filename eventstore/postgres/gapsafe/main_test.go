@@ -23,7 +23,7 @@ type task struct {
 
 	// Of a writer.
 	Seed         uint64
-	Events       int // to write, at least
+	Events       int // to write, at least, and until the input ends
 	Goroutines   int
 	Sleep        float64 // seconds at most, in a transaction
 	OutlierEvery int     // transactions sleep 0.9 s once in so many
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	var err error
 	switch job.Kind {
 	case "writer":
-		err = write(context.Background(), job, out)
+		err = write(context.Background(), job, os.Stdin, out)
 	case "reader":
 		err = read(context.Background(), job, os.Stdin, out)
 	default:

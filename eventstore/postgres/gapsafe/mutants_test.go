@@ -27,6 +27,11 @@ func newScene(t *testing.T) scene {
 	t.Helper()
 	db := postgrestest.New(t)
 	migrate(t, db)
+	return sceneOn(t, db)
+}
+
+func sceneOn(t *testing.T, db *postgrestest.Database) scene {
+	t.Helper()
 	pool := db.Pool(t)
 	store, err := postgres.New(t.Context(), pool, postgres.Config{})
 	require.NoError(t, err)
@@ -161,6 +166,7 @@ const oneStatementSQL = `
 		SELECT least(d.position, (
 			SELECT min(((l.classid::bigint & 65535) << 32) | l.objid::bigint) FROM pg_locks l
 			WHERE l.locktype = 'advisory' AND l.classid::bigint >> 16 = 29295 AND l.granted AND d.position > 0
+				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		)) AS position FROM drawn d
 	)
 	SELECT e.position, e.stream FROM rondo.events e, safe WHERE e.position > $1 AND e.position <= safe.position ORDER BY e.position`
@@ -174,6 +180,8 @@ func TestLookingAndReadingInOneStatement(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			elsewhere := newScene(t).begin(t, "elsewhere") // in flight in another database, as those of other tests
+			defer elsewhere.Rollback(t.Context())          //nolint:errcheck // the connection is closed with its pool
 			s := newScene(t)
 			var right <-chan []string
 			if statements == nil {

@@ -86,6 +86,9 @@ func read(ctx context.Context, job task, in io.Reader, out *bufio.Writer) error 
 				}
 				after = e.Position
 			}
+			if err := out.Flush(); err != nil { // whoever has started it may wait for that
+				return err
+			}
 			if final > 0 && int64(after) >= final {
 				break
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -38,12 +39,13 @@ type writer struct {
 	store *postgres.Store
 	left  atomic.Int64
 	slow  atomic.Bool // a transaction is open for long and then rolled back, or was
+	over  atomic.Bool // the input has ended
 
 	mu  sync.Mutex
 	out *bufio.Writer
 }
 
-func write(ctx context.Context, job task, out *bufio.Writer) error {
+func write(ctx context.Context, job task, in io.Reader, out *bufio.Writer) error {
 	cfg, err := pgxpool.ParseConfig(job.URL)
 	if err != nil {
 		return err
@@ -64,12 +66,16 @@ func write(ctx context.Context, job task, out *bufio.Writer) error {
 	}
 	w := &writer{task: job, pool: pool, store: store, out: out}
 	w.left.Store(int64(job.Events))
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // nothing is told but that it ends
+		w.over.Store(true)
+	}()
 	failed := make(chan error, job.Goroutines)
 	var all sync.WaitGroup
 	for i := range job.Goroutines {
 		all.Go(func() {
 			r := rand.New(rand.NewPCG(job.Seed, uint64(i))) //nolint:gosec // a test's dice
-			for w.left.Load() > 0 {
+			for w.left.Load() > 0 || !w.slow.Load() || !w.over.Load() {
 				if err := w.step(ctx, r); err != nil {
 					failed <- err
 					return
