@@ -305,7 +305,9 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 		case found && !posted:
 			return errExists
 		case found:
-			return r.begunBy(ctx, id, in)
+			if err := r.begunBy(ctx, id, in); !errors.As(err, &down) {
+				return err
+			}
 		case r.owned.paused(id.Type):
 			return ErrPaused
 		case !posted:
@@ -320,13 +322,14 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 	}
 }
 
-// begunBy tells whether a saga has begun with this very start.
+// begunBy tells whether a saga has begun with this very start. Errors of the store are
+// as failed tells them.
 func (r *Runner) begunBy(ctx context.Context, id ID, in *input) error {
-	ctx, cancel := r.bound(ctx)
+	bounded, cancel := r.bound(ctx)
 	defer cancel()
-	entries, err := r.store.History(ctx, id, 0, 1)
+	entries, err := r.store.History(bounded, id, 0, 1)
 	if err != nil {
-		return err
+		return r.failed(ctx, bounded, "History", err)
 	}
 	var first told
 	if len(entries) == 1 {
@@ -391,20 +394,28 @@ func (r *Runner) atHand(ctx context.Context, id ID) (record Record, found bool, 
 	return r.look(ctx, id)
 }
 
-// look is Load of the store. An error that may pass is a *downError.
+// look is Load of the store, with an error as failed tells it.
 func (r *Runner) look(ctx context.Context, id ID) (Record, bool, error) {
 	bounded, cancel := r.bound(ctx)
 	defer cancel()
 	record, found, err := r.store.Load(bounded, id)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil: // whatever it came to
-		err = ctx.Err()
-	case bounded.Err() != nil || eventstore.Retryable(err):
-		r.config.Hooks.StoreFailed("Load", err)
-		err = &downError{err}
+	if err != nil {
+		err = r.failed(ctx, bounded, "Load", err)
 	}
 	return record, found, err
+}
+
+// failed is the error of a call of the store within a bound: a *downError, if it may
+// pass.
+func (r *Runner) failed(ctx, bounded context.Context, call string, err error) error {
+	switch {
+	case ctx.Err() != nil: // whatever it came to
+		return ctx.Err()
+	case bounded.Err() != nil || eventstore.Retryable(err):
+		r.config.Hooks.StoreFailed(call, err)
+		return &downError{err}
+	}
+	return err
 }
 
 // downError is an error of a store that may pass.
