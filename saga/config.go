@@ -66,7 +66,9 @@ type Config struct {
 	// MaxRecover is how many effects may be at work while sagas are taken over;
 	// above it, taking over waits. The default is 1000.
 	MaxRecover int
-	// StoreTimeout bounds each call of the store. The default is 30 s.
+	// StoreTimeout bounds each call of the store. The default is 30 s. Those by which
+	// a worker tells that it lives, gives shards up or leaves are bounded by Heartbeat
+	// too, so that a shutdown does not wait long for a store that does not answer.
 	StoreTimeout time.Duration
 	// Hooks are told what happens.
 	Hooks Hooks

@@ -22,12 +22,8 @@ func (x *run) beat(ctx context.Context) {
 	if began.Sub(x.beatAt) > x.config.Lease {
 		x.disown(ctx) // the process stood still: others may have taken over
 	}
-	bounded, cancel := context.WithCancel(ctx)
-	timer := x.runtime.AfterFunc(min(x.config.Heartbeat, x.config.StoreTimeout), cancel)
-	defer func() {
-		timer.Stop()
-		cancel()
-	}()
+	bounded, cancel := x.briefly(ctx)
+	defer cancel()
 	x.mu.Lock()
 	w := x.worker
 	w.Draining = x.draining || x.drained
@@ -44,6 +40,17 @@ func (x *run) beat(ctx context.Context) {
 	}
 	x.beatAt = began
 	x.follow(bounded, ctx, &fleet)
+}
+
+// briefly is ctx for calls of the store that are to be over by the next beat, as those
+// are for which a shutdown waits.
+func (x *run) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := x.runtime.AfterFunc(min(x.config.Heartbeat, x.config.StoreTimeout), cancel)
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
 }
 
 // disown takes all shards for another's.
@@ -217,7 +224,7 @@ func (x *run) release(ctx context.Context, shards []Shard, leases []Lease) {
 	}
 	timer.Stop()
 	cancel()
-	bounded, cancel := x.bound(context.WithoutCancel(ctx))
+	bounded, cancel := x.briefly(context.WithoutCancel(ctx))
 	defer cancel()
 	if err := x.store.Release(bounded, x.worker, leases); err != nil {
 		x.config.Hooks.StoreFailed("Release", err) // it is tried again with the next beat

@@ -186,7 +186,8 @@ func (perform) Returns(result)   {}
 func (discard) Returns(struct{}) {}
 func (refuse) Returns(struct{})  {}
 
-// errMoved answers what came to a saga that is another worker's.
+// errMoved answers what came to a saga that is another worker's, or that others have
+// gone on with, so that it is not known whether it was decided on.
 var errMoved = errors.New("saga has moved to another worker")
 
 // The keys of a machine's effects.
@@ -495,8 +496,12 @@ func (t *turn) loaded(e loadedHead) {
 			return
 		}
 		t.Next = nil // somebody else has decided: decide again, on what is there
-		if !next.Input.parked && next.Input.Kind != timerInput {
-			t.Queue = slices.Insert(t.Queue, 0, next.Input)
+		switch in := next.Input; {
+		case in.parked || in.Kind == timerInput:
+		case in.Kind == startInput && in.hold > 0 && t.Tries > 0: // the saga may have begun with it
+			t.answer(in, errMoved)
+		default:
+			t.Queue = slices.Insert(t.Queue, 0, in)
 		}
 	}
 	t.Tries = 0

@@ -148,11 +148,9 @@ func (x *run) quit(ctx context.Context) {
 	if fenced {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	bounded, cancel := x.briefly(ctx)
 	defer cancel()
-	timer := x.runtime.AfterFunc(min(x.config.Heartbeat, x.config.StoreTimeout), cancel) // a shutdown waits for it
-	defer timer.Stop()
-	if err := x.store.Leave(ctx, x.worker); err != nil {
+	if err := x.store.Leave(bounded, x.worker); err != nil {
 		x.config.Hooks.StoreFailed("Leave", err) // the lease runs out by itself
 	}
 }

@@ -308,7 +308,10 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 		case found && !posted:
 			return errExists
 		case found:
-			return r.begunBy(ctx, id, in)
+			if err := r.begunBy(ctx, id, in); !errors.As(err, &down) {
+				return err
+			}
+			r.config.Hooks.StoreFailed("History", down.error)
 		case r.owned.paused(id.Type):
 			return ErrPaused
 		case !posted:
@@ -323,13 +326,14 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 	}
 }
 
-// begunBy tells whether a saga has begun with this very start.
+// begunBy tells whether a saga has begun with this very start. An error that may pass is
+// a *downError.
 func (r *Runner) begunBy(ctx context.Context, id ID, in *input) error {
-	ctx, cancel := r.bound(ctx)
+	bounded, cancel := r.bound(ctx)
 	defer cancel()
-	entries, err := r.store.History(ctx, id, 0, 1)
+	entries, err := r.store.History(bounded, id, 0, 1)
 	if err != nil {
-		return err
+		return mayPass(ctx, bounded, err)
 	}
 	var first told
 	if len(entries) == 1 {
@@ -399,14 +403,22 @@ func (r *Runner) look(ctx context.Context, id ID) (Record, bool, error) {
 	bounded, cancel := r.bound(ctx)
 	defer cancel()
 	record, found, err := r.store.Load(bounded, id)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil: // whatever it came to
-		err = ctx.Err()
-	case bounded.Err() != nil || eventstore.Retryable(err):
-		err = &downError{err}
+	if err != nil {
+		err = mayPass(ctx, bounded, err)
 	}
 	return record, found, err
+}
+
+// mayPass is the error of a call of the store within a bound: a *downError, if it may
+// pass.
+func mayPass(ctx, bounded context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil: // whatever it came to
+		return ctx.Err()
+	case bounded.Err() != nil || eventstore.Retryable(err):
+		return &downError{err}
+	}
+	return err
 }
 
 // downError is an error of a store that may pass.

@@ -119,3 +119,26 @@ func TestStartIsToldOfItsOwn(t *testing.T) {
 		require.Equal(t, saga.Completed, a.wait("ann").Status)
 	})
 }
+
+// Who has started a saga is told so, even if nobody can tell what became of its commit
+// before others have decided.
+func TestStartIsToldOfItsOwnWhatOthersWentOnWith(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		operator := saga.NewOperator(home)
+		id := Reservation.ID("ann")
+		s := &script{after: true, do: func() error {
+			_, err := operator.Pause(t.Context(), id, by)
+			require.NoError(t, err)
+			return errFault
+		}}
+		o := open(t, &scripted{cable: cable{Store: home}, script: s}, newHouse(), saga.Config{})
+		require.NoError(t, store.Sleep(t.Context(), time.Second)) // it has its lease
+		require.False(t, o.start("ann").Existing)
+		require.True(t, o.start("ann").Existing)
+		_, err := operator.Resume(t.Context(), id, by)
+		require.NoError(t, err)
+		require.Equal(t, saga.Completed, o.wait("ann").Status)
+	})
+}

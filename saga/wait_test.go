@@ -70,7 +70,15 @@ func TestWaitForWhatIsAtHand(t *testing.T) {
 type faulty struct {
 	saga.Store
 
-	fault atomic.Pointer[func(context.Context) error]
+	fault   atomic.Pointer[func(context.Context) error]
+	forgets atomic.Bool // History fails for a while
+}
+
+func (f *faulty) History(ctx context.Context, id saga.ID, after int64, limit int) ([]saga.Entry, error) {
+	if f.forgets.Load() {
+		return nil, restarting{}
+	}
+	return f.Store.History(ctx, id, after, limit)
 }
 
 func (f *faulty) Load(ctx context.Context, id saga.ID) (saga.Record, bool, error) {
@@ -232,7 +240,11 @@ func TestStartElsewhereWhileTheStoreIsDown(t *testing.T) {
 		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
 		require.Empty(t, started)
 		require.Positive(t, told.Load(), "it is asked again")
+		connection.forgets.Store(true)
 		connection.fault.Store(nil)
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		require.Empty(t, started)
+		connection.forgets.Store(false)
 		require.NoError(t, <-started)
 	})
 }

@@ -207,6 +207,41 @@ func TestShutdownLeavesInABeat(t *testing.T) {
 	})
 }
 
+func (s silent) Release(ctx context.Context, w saga.Worker, leases []saga.Lease) error {
+	if s.cut.Load() {
+		return store.Sleep(ctx, time.Hour)
+	}
+	return s.Store.Release(ctx, w, leases)
+}
+
+// Nor does it wait longer for shards that were being given up meanwhile.
+func TestShutdownReleasesInABeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cut := &cable{Store: newHome()}
+		h := newHouse()
+		release := make(chan struct{})
+		h.set(func(_ context.Context, request, _ string, _ int) error {
+			if request == "hold" {
+				<-release
+			}
+			return nil
+		}, nil)
+		a := open(t, silent{cut}, h, saga.Config{Worker: "a"}, patientReservation)
+		a.start("ann")
+		ended := make(chan time.Time, 1)
+		go func() {
+			a.close()
+			ended <- time.Now()
+		}()
+		require.NoError(t, store.Sleep(t.Context(), 5*time.Second)) // a beat has told that it drains
+		cut.cut.Store(true)
+		began := time.Now()
+		close(release)
+		require.LessOrEqual(t, (<-ended).Sub(began), 6*time.Second)
+	})
+}
+
 // A worker that was cut off and comes back finds that it owns nothing: what it
 // was at is fenced.
 func TestZombieIsFenced(t *testing.T) {

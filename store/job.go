@@ -75,6 +75,7 @@ func (s *Store[S, A]) carryOut() {
 				j.acknowledge()
 			}
 		case engine.Report:
+			s.share()
 			s.fault(c)
 		}
 		commands[i] = engine.Command[A]{}
@@ -100,8 +101,9 @@ func (s *Store[S, A]) startJob(c *engine.Command[A]) {
 		j.run() // what it comes to waits behind what has come before
 		return
 	}
-	if last := s.last; last != nil && last.next == nil && s.outAt == len(s.out) {
-		last.next = j
+	s.share() // what was asked for before begins before
+	if s.last != nil && s.outAt == len(s.out) && s.engine.Waiting() == 0 {
+		s.last.next = j
 		return
 	}
 	s.host.pool.submit(j)

@@ -106,8 +106,7 @@ func (s *Store[S, A]) release() {
 	for n := 0; ; {
 		for s.outAt < len(s.out) {
 			if n++; n > handOver {
-				s.share()
-				s.last = nil
+				s.last = nil // it has nothing to go on with, as there is more to reduce
 				s.host.config.Runtime.Go(s.drain)
 				return
 			}

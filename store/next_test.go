@@ -85,9 +85,15 @@ func TestRequestsThatFollowAreNotHeldUp(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		// first is what the result of a request becomes. It leaves behind it an
-		// effect that closes begun, and an action that waits for that.
+		// effect that closes begun, and something that waits for that.
 		first func(s *testStore, begun chan struct{}) action
 	}{
+		{"by what is sent with it", func(_ *testStore, begun chan struct{}) action {
+			return act("first", do("begins"), fx.Send(until(begun)))
+		}},
+		{"by who hears of dead letters", func(_ *testStore, _ chan struct{}) action {
+			return act("first", do("begins"), fx.Cancel([]string{"no key"}))
+		}},
 		{"by what came meanwhile", func(s *testStore, begun chan struct{}) action {
 			return acting("first", func(*state, reducer.Env) effect.Effect[action] {
 				_ = s.Send(background, until(begun))
@@ -114,7 +120,8 @@ func TestRequestsThatFollowAreNotHeldUp(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				begun := make(chan struct{})
-				s := open(t, store.Config{}, handle(func(_ context.Context, id string) (string, error) {
+				hooks := store.Hooks{DeadLettered: func(store.DeadLetterInfo) { <-begun }}
+				s := open(t, store.Config{Hooks: hooks}, handle(func(_ context.Context, id string) (string, error) {
 					if id == "begins" {
 						close(begun)
 					}
@@ -159,6 +166,22 @@ func TestRequestsThatFollowTakeTurns(t *testing.T) {
 	<-done
 	require.Less(t, rounds.Load(), int64(enough))
 	require.NoError(t, k.Shutdown(t.Context()))
+}
+
+// Requests begin in the order in which they were asked for, also those of which one
+// stays on its goroutine.
+func TestRequestsThatFollowKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	var begun journal
+	s := open(t, store.Config{Workers: 1}, handle(func(_ context.Context, id string) (string, error) {
+		begun.tell(id)
+		return id, nil
+	}))
+	require.NoError(t, s.SendAndSettle(t.Context(), act("a", then("1", func(string) action {
+		return act("b", do("2"), do("3"), do("4"))
+	}))))
+	require.Equal(t, []string{"1", "2", "3", "4"}, begun.all())
+	require.NoError(t, s.Shutdown(t.Context()))
 }
 
 // A handler that ends its goroutine does not end what follows.

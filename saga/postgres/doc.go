@@ -41,7 +41,8 @@
 // A row is small and replaced often. Pages are filled to 50 %, and what indexes are
 // made of changes seldom, so that most new rows are written beside the old, and
 // touch no index: a due time that is none any more stays in the row while the saga is
-// worked on, marked as one that does not count (undue = sequence). Autovacuum is set to come more often than it does by default.
+// worked on, marked as one that does not count (undue = sequence). Autovacuum is set to
+// come more often than it does by default.
 //
 // # What is due
 //

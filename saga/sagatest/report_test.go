@@ -1,6 +1,8 @@
 package sagatest_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -320,6 +322,35 @@ func TestStateSurvivesItsJSON(t *testing.T) {
 		mentions(t, fails(t, row.test), row.want...)
 	}
 	_ = inner{hidden: 1}
+}
+
+type (
+	say   struct{ Text string }
+	speak struct{ Text string }
+)
+
+func (speak) Returns(struct{}) {}
+
+// An action that a result becomes is held to be the same in all of it, though reports
+// show but the beginning of what is long.
+func TestImpureInALongAction(t *testing.T) {
+	t.Parallel()
+	n := 0
+	def := saga.Define("speaking", reducer.Func[struct{}, say](func(_ *struct{}, a say, _ reducer.Env) effect.Effect[say] {
+		if a.Text == "" {
+			return saga.Of[say]{}.Do(speak{})
+		}
+		return saga.Of[say]{}.None()
+	}), saga.Types{
+		Actions: []saga.ActionType{saga.Action[say]("say")},
+		Requests: []saga.RequestType{saga.On("speak", func(speak, saga.Reply[struct{}]) say {
+			n++
+			return say{strings.Repeat("x", 1000) + strconv.Itoa(n)}
+		})},
+	})
+	mentions(t, fails(t, func(t *fakeT) {
+		sagatest.Reply(sagatest.Begin(t, def, say{}), speak{}, struct{}{})
+	}), "the reducer is impure")
 }
 
 // A test that has failed, or is over for another reason, is not blamed twice.

@@ -38,12 +38,13 @@ Likely causes:
 
 // decided is what the reducer has a part in.
 type decided struct {
-	Status           saga.Status
-	Reason           string
-	State            any
-	Pending, Undo    []string
-	Timers           []saga.Timer
-	Reduced, Problem []string
+	Status        saga.Status
+	Reason        string
+	State         any
+	Pending, Undo []string
+	Timers        []saga.Timer
+	Reduced       []any
+	Problem       []string
 }
 
 func made(m rehearsal.Machine, o *rehearsal.Outcome) decided {
@@ -59,7 +60,7 @@ func made(m rehearsal.Machine, o *rehearsal.Outcome) decided {
 		d.Undo = append(d.Undo, e.Request+" "+string(e.Data))
 	}
 	for i := range o.Decisions {
-		d.Reduced = append(d.Reduced, show(o.Decisions[i].Action))
+		d.Reduced = append(d.Reduced, o.Decisions[i].Action)
 		d.Problem = append(d.Problem, o.Decisions[i].Problem)
 	}
 	return d

@@ -233,9 +233,9 @@ func TestEventIsCancelled(t *testing.T) {
 	}
 }
 
-// What is left to do when a process dies between an event's cancellation and its
-// saga is done by the next.
-func TestPutOnSaleAndCancelledInSteps(t *testing.T) {
+// An event is put on sale once, and stays closed once it is, whoever asks again. Who
+// closes it is told from where on others see that.
+func TestPutOnSaleAndClosedAgain(t *testing.T) {
 	t.Parallel()
 	simulated(t, func(ctx context.Context, s *sale.Sale) {
 		_, err := s.Event(ctx, "gala", gala(4))
