@@ -201,6 +201,8 @@ func crash(t place) {
 	add(ctx, t, db, "a-1", 20)
 	last := slices.Max(wanted(t, db, eventstore.Filter{}))
 	alive, kill := context.WithCancel(ctx)
+	cfg := short(publish.Hooks{})
+	cfg.LeaseTTL = 4 * time.Second // it is not lost before the crash
 	var dead atomic.Bool
 	var done sink
 	r := start(t, alive, &faulty{home: t.open(), before: func(_ context.Context, call string) error {
@@ -212,7 +214,7 @@ func crash(t place) {
 			return errGone
 		}
 		return nil
-	}}, done.handle, short(publish.Hooks{}))
+	}}, done.handle, cfg)
 	require.ErrorIs(t, r.wait(), context.Canceled)
 
 	saved := newTold()

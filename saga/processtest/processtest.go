@@ -263,7 +263,7 @@ func timersTest(r *rig) {
 		key := fmt.Sprint(happy, "-", i)
 		accepted[key] = true
 		group.Go(func() {
-			if _, err := client.Start(r.Context(), errands.ID(key), begin{Wait: 2*time.Second + time.Duration(i)*time.Millisecond}); err != nil {
+			if _, err := client.Start(r.Context(), errands.ID(key), begin{Wait: 5*time.Second + time.Duration(i)*time.Millisecond}); err != nil {
 				r.Errorf("start %s: %v", key, err)
 			}
 		})
