@@ -142,9 +142,9 @@ func (r *Runner) Start(ctx context.Context, id ID, action any) (Handle, error) {
 		return Handle{}, fmt.Errorf("start saga %q: %w", id, err)
 	}
 	h := Handle{ID: id, runner: r}
-	moved, err := r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in) })
+	moved, err := r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in, false) })
 	if moved && errors.Is(err, errExists) { // it may be there by this start, which was not told
-		err = r.begunBy(ctx, id, &in)
+		err = r.startElsewhere(ctx, id, &in, true)
 	}
 	if errors.Is(err, errExists) {
 		h.Existing, err = true, nil
@@ -295,9 +295,9 @@ func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID st
 }
 
 // startElsewhere has a saga started by whoever owns it, and waits until it has
-// begun.
-func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
-	for wait, posted := 5*time.Millisecond, false; ; wait = min(2*wait, r.config.Poll) {
+// begun. With posted it may have been by this start already.
+func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input, posted bool) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, r.config.Poll) {
 		_, found, err := r.look(ctx, id)
 		var down *downError
 		switch {

@@ -121,19 +121,22 @@ func TestStartIsToldOfItsOwn(t *testing.T) {
 }
 
 // Who has started a saga is told so, even if nobody can tell what became of its commit
-// before others have decided.
+// before others have decided, and the store is down for a moment.
 func TestStartIsToldOfItsOwnWhatOthersWentOnWith(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		home := newHome()
+		connection := &faulty{Store: home}
 		operator := saga.NewOperator(home)
 		id := Reservation.ID("ann")
 		s := &script{after: true, do: func() error {
 			_, err := operator.Pause(t.Context(), id, by)
 			require.NoError(t, err)
+			connection.forgets.Store(true)
+			time.AfterFunc(10*time.Second, func() { connection.forgets.Store(false) })
 			return errFault
 		}}
-		o := open(t, &scripted{cable: cable{Store: home}, script: s}, newHouse(), saga.Config{})
+		o := open(t, &scripted{cable: cable{Store: connection}, script: s}, newHouse(), saga.Config{})
 		require.NoError(t, store.Sleep(t.Context(), time.Second)) // it has its lease
 		require.False(t, o.start("ann").Existing)
 		require.True(t, o.start("ann").Existing)
