@@ -19,7 +19,8 @@ type Step[S any] struct {
 	// Undo undoes it; without one there is nothing to undo. Its request is made, as
 	// that of Do, of the state in which the step begins: what Do returns is not in
 	// it. Whoever does it finds what to undo by its [EffectID], which is that of Do
-	// with /undo behind it.
+	// with /undo behind it. Where several steps name one request here, the function of
+	// the first takes the results of all.
 	Undo StepRequest[S]
 	// Retry and Timeout are those of Do: see [RetryPolicy] and the function
 	// [Timeout]. Undo has the defaults.
