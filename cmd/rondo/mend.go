@@ -133,17 +133,24 @@ func (c *call) writeResolved(done *saga.Intervention) {
 }
 
 // known looks whether a worker or a type is known. There must be a worker to drain;
-// of a type, which may be deployed later, there is a note.
+// of a type, which may be deployed later, there is a note, as when nothing is to be
+// taken back.
 func (c *call) known(ctx context.Context) (note string, err error) {
 	name, ofType := c.args[0], strings.HasSuffix(c.name, "-type")
+	seen := false // there are sagas of the type
 	switch {
 	case c.name == "undrain":
-		return "", nil
-	case ofType:
-		records, err := c.op.List(ctx, saga.Query{Type: name, AllTenants: true, Limit: 1})
-		if err != nil || len(records) > 0 {
+		log, err := c.op.PauseLog(ctx, "", name, 0, 1)
+		if err != nil || len(log) > 0 && log[0].Paused {
 			return "", err
 		}
+		return fmt.Sprintf("worker %q was not drained", name), nil
+	case ofType:
+		records, err := c.op.List(ctx, saga.Query{Type: name, AllTenants: true, Limit: 1})
+		if err != nil {
+			return "", err
+		}
+		seen = len(records) > 0
 	}
 	r, err := c.op.Workers(ctx)
 	if err != nil {
@@ -159,7 +166,10 @@ func (c *call) known(ctx context.Context) (note string, err error) {
 	}
 	slices.Sort(names)
 	switch names = slices.Compact(names); {
-	case slices.Contains(names, name):
+	case seen || slices.Contains(names, name):
+		if c.name == "resume-type" && !slices.ContainsFunc(r.Pauses, func(p saga.Pause) bool { return p.Type == name }) {
+			return fmt.Sprintf("type %q was not paused", name), nil
+		}
 		return "", nil
 	case ofType && len(names) == 0:
 		return fmt.Sprintf("no saga is of type %q and no worker runs it: it holds for those to come", name), nil

@@ -24,14 +24,14 @@ func TestEveryChange(t *testing.T) {
 		dry    string // what a dry run tells
 		record string // a command that tells who did it
 	}{
-		"retry":       {"order/waits order/waits/2/0", "", "order/waits: running → running it would be, nothing was done\n", "history order/waits"},
-		"redrive":     {"order/poison", "", "order/poison: stuck → running it would be, nothing was done\n", "history order/poison"},
-		"resume":      {"order/waits", "pause order/waits", "order/waits: paused → running it would be, nothing was done\n", "history order/waits"},
+		"retry":       {"order/waits order/waits/2/0", "", "order/waits: running → running: a dry run, nothing was done\n", "history order/waits"},
+		"redrive":     {"order/poison", "", "order/poison: stuck → running: a dry run, nothing was done\n", "history order/poison"},
+		"resume":      {"order/waits", "pause order/waits", "order/waits: paused → running: a dry run, nothing was done\n", "history order/waits"},
 		"resolve":     {"order/waits order/waits/2/0 --value {}", "", "order/waits/2/0: its result would be {}, nothing was done\nwhether that is a result of the request was not checked: its type is not known here\n", "history order/waits"},
-		"compensate":  {"order/waits", "", "order/waits: running → compensating it would be, nothing was done\n", "history order/waits"},
-		"mark-undone": {"order/stuck order/stuck/1/0/undo", "", "order/stuck: stuck → compensated it would be, nothing was done\n", "history order/stuck"},
-		"pause":       {"order/waits", "", "order/waits: running → paused it would be, nothing was done\n", "history order/waits"},
-		"terminate":   {"order/waits", "", "order/waits: running → terminated it would be, nothing was done\nthis is left as it is:\n", "history order/waits"},
+		"compensate":  {"order/waits", "", "order/waits: running → compensating: a dry run, nothing was done\n", "history order/waits"},
+		"mark-undone": {"order/stuck order/stuck/1/0/undo", "", "order/stuck: stuck → compensated: a dry run, nothing was done\n", "history order/stuck"},
+		"pause":       {"order/waits", "", "order/waits: running → paused: a dry run, nothing was done\n", "history order/waits"},
+		"terminate":   {"order/waits", "", "order/waits: running → terminated: a dry run, nothing was done\nthis is left as it is:\n", "history order/waits"},
 		"pause-type":  {"order", "", "pause-type order: it would be done\n", "pauses --type order"},
 		"resume-type": {"order", "pause-type order", "resume-type order: it would be done\n", "pauses --type order"},
 		"drain":       {"depot-1", "", "drain depot-1: it would be done\n", "pauses --worker depot-1"},

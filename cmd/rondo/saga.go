@@ -263,13 +263,19 @@ func (c *call) advise(ctx context.Context, err error) string {
 			return ""
 		}
 		var ids []string
-		for _, e := range s.Pending {
-			ids = append(ids, e.ID)
+		if c.name != "mark-undone" {
+			for _, e := range s.Pending {
+				ids = append(ids, e.ID)
+			}
 		}
 		for _, e := range s.Undo {
 			ids = append(ids, e.ID+"/undo")
 		}
-		if len(ids) == 0 {
+		switch {
+		case len(ids) > 0:
+		case c.name == "mark-undone":
+			return "it has nothing to undo"
+		default:
 			return "it has no effect that is pending, and nothing to undo"
 		}
 		return "want one of " + strings.Join(ids, ", ")

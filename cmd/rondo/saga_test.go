@@ -290,7 +290,7 @@ func TestMend(t *testing.T) {
 		stuck, waits := orders.ID("stuck"), orders.ID("waits")
 
 		out := d.must("mark-undone", "order/stuck", "order/stuck/1/0/undo", "--dry-run")
-		require.Equal(t, "order/stuck: stuck → compensated it would be, nothing was done\n", out)
+		require.Equal(t, "order/stuck: stuck → compensated: a dry run, nothing was done\n", out)
 		d.reaches(stuck, saga.Stuck, nil)
 		require.Equal(t, "order/stuck: stuck → compensated\n", d.must("mark-undone", "order/stuck", "order/stuck/1/0/undo"))
 		require.Contains(t, d.does("history", "order/stuck"), "mark-undone  compensated   by ada because a test")
@@ -382,6 +382,9 @@ func TestFleet(t *testing.T) {
 		_, errs, status := d.rondo("drain", "depot-2", "--actor", "a", "--reason", "b")
 		require.Equal(t, missing, status)
 		require.Equal(t, "rondo: drain \"depot-2\": no such worker: want one of depot-1\n", errs)
+		require.Equal(t, "undrain depot-2: done\nworker \"depot-2\" was not drained\n", d.must("undrain", "depot-2"))
+		require.Equal(t, "undrain depot-1: done\nworker \"depot-1\" was not drained\n", d.must("undrain", "depot-1"))
+		require.Equal(t, "resume-type order: done\ntype \"order\" was not paused\n", d.must("resume-type", "order"))
 	})
 }
 
@@ -413,6 +416,7 @@ func TestSagaErrors(t *testing.T) {
 			{"history order/nobody", missing, "no such saga"},
 			{"retry order/waits", misuse, "--actor is missing: saga retry changes something"},
 			{"retry order/waits --actor ada", misuse, "--reason is missing"},
+			{"mark-undone order/waits odd" + by, missing, "nothing of that id is pending: \"odd/undo\"\n       want one of order/waits/1/0/undo\n"},
 			{"retry order/waits odd" + by, missing, "nothing of that id is pending: \"odd\"\n       want one of order/waits/2/0, order/waits/1/0/undo"},
 			{"retry order/undone" + by, refused, "not possible in this status: compensated\n       saga retry is for one that is running, compensating or stuck"},
 			{"resume order/waits" + by, refused, "saga resume is for one that is paused or stuck"},

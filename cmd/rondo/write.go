@@ -140,7 +140,7 @@ func (a *app) writeEffects(title string, effects []saga.Effect, suffix string, n
 func (a *app) writeChange(done *saga.Intervention) {
 	would := ""
 	if !done.Done {
-		would = " it would be, nothing was done"
+		would = ": a dry run, nothing was done"
 	}
 	fmt.Fprintf(a.out, "%s: %s → %s%s\n", done.After.ID, done.Before.Status, done.After.Status, would)
 	if done.After.Status == saga.Terminated && len(done.After.Pending)+len(done.After.Undo) > 0 {

@@ -102,6 +102,10 @@ func TestFilesThatAreNoSale(t *testing.T) {
 			t.Helper()
 			record(t, path, eventstore.Event{Type: "diary.written", Data: []byte(`{}`)})
 		}, `the events are not those of a ticket sale: event 1 of "sale-1": type "diary.written" is not registered`},
+		"served": {func(t *testing.T, path string) {
+			t.Helper()
+			record(t, path, eventstore.Event{Type: "event.published", Schema: 1, Data: []byte(`{}`)})
+		}, "the events are not those of a ticket sale: there are 1, and none opens one; serve goes on with what serve has made"},
 		"broken data": {func(t *testing.T, path string) {
 			t.Helper()
 			record(t, path, eventstore.Event{Type: "sale.opened", Data: []byte(`{`)})

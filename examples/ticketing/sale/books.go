@@ -65,7 +65,7 @@ func Read(ctx context.Context, log eventstore.Store) (*Books, error) {
 		return nil, err
 	}
 	if b.Count > 0 && !b.Opened {
-		return nil, fmt.Errorf("%w: none of the %d opens one", ErrForeign, b.Count)
+		return nil, fmt.Errorf("%w: there are %d, and none opens one; serve goes on with what serve has made", ErrForeign, b.Count)
 	}
 	return b, nil
 }
