@@ -142,9 +142,9 @@ func (r *Runner) Start(ctx context.Context, id ID, action any) (Handle, error) {
 		return Handle{}, fmt.Errorf("start saga %q: %w", id, err)
 	}
 	h := Handle{ID: id, runner: r}
-	moved, err := r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in, false) })
+	moved, err := r.submit(ctx, id, in, func() error { return r.startElsewhere(ctx, id, &in) })
 	if moved && errors.Is(err, errExists) { // it may be there by this start, which was not told
-		err = r.startElsewhere(ctx, id, &in, true)
+		err = r.begunBy(ctx, id, &in)
 	}
 	if errors.Is(err, errExists) {
 		h.Existing, err = true, nil
@@ -295,9 +295,9 @@ func (r *Runner) post(ctx context.Context, id ID, kind MessageKind, messageID st
 }
 
 // startElsewhere has a saga started by whoever owns it, and waits until it has
-// begun. With posted it may have been by this start already.
-func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input, posted bool) error {
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, r.config.Poll) {
+// begun.
+func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
+	for wait, posted := 5*time.Millisecond, false; ; wait = min(2*wait, r.config.Poll) {
 		_, found, err := r.look(ctx, id)
 		var down *downError
 		switch {
@@ -308,10 +308,7 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input, posted bo
 		case found && !posted:
 			return errExists
 		case found:
-			if err := r.begunBy(ctx, id, in); !errors.As(err, &down) {
-				return err
-			}
-			r.config.Hooks.StoreFailed("History", down.error)
+			return r.begunBy(ctx, id, in)
 		case r.owned.paused(id.Type):
 			return ErrPaused
 		case !posted:
@@ -326,14 +323,18 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input, posted bo
 	}
 }
 
-// begunBy tells whether a saga has begun with this very start. An error that may pass is
-// a *downError.
+// begunBy tells whether a saga has begun with this very start. It asks again while the
+// store is down.
 func (r *Runner) begunBy(ctx context.Context, id ID, in *input) error {
-	bounded, cancel := r.bound(ctx)
-	defer cancel()
-	entries, err := r.store.History(bounded, id, 0, 1)
+	entries, err := r.beginning(ctx, id)
+	for down := new(downError); errors.As(err, &down); entries, err = r.beginning(ctx, id) {
+		r.config.Hooks.StoreFailed("History", down.error)
+		if err := r.sleep(ctx, r.config.Poll); err != nil {
+			return err
+		}
+	}
 	if err != nil {
-		return mayPass(ctx, bounded, err)
+		return err
 	}
 	var first told
 	if len(entries) == 1 {
@@ -348,6 +349,18 @@ func (r *Runner) begunBy(ctx context.Context, id ID, in *input) error {
 		return &StuckError{ID: id, Reason: first.Reason}
 	}
 	return nil
+}
+
+// beginning is the first entry of a saga's history. An error that may pass is a
+// *downError.
+func (r *Runner) beginning(ctx context.Context, id ID) ([]Entry, error) {
+	bounded, cancel := r.bound(ctx)
+	defer cancel()
+	entries, err := r.store.History(bounded, id, 0, 1)
+	if err != nil {
+		err = mayPass(ctx, bounded, err)
+	}
+	return entries, err
 }
 
 func (r *Runner) sleep(ctx context.Context, d time.Duration) error {
