@@ -196,6 +196,9 @@ func (r *rig) massacre(of task) (kills int, accepted map[string]bool) {
 		p.await(ready)
 		p.tell(rest)
 	}
+	for _, p := range workers { // a start on its way is in no list yet
+		p.await(rested)
+	}
 	r.allEnd()
 	for _, p := range workers {
 		for _, key := range p.lines(started) {

@@ -52,6 +52,7 @@ const (
 	ready    = "ready" // it works
 	started  = "started"
 	existing = "existing"
+	rested   = "rested" // it was told to, and all that it has started has ended
 	doing    = "doing" // an effect is about to be noted
 	done     = "done"  // it was noted
 	decided  = "decided"
@@ -141,10 +142,14 @@ func work(ctx context.Context, home Home, t task) (err error) {
 	go func() { ended <- w.runner.Run(ctx) }()
 	clients, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var group sync.WaitGroup
+	var resting, group sync.WaitGroup
 	for n := range t.Clients {
-		group.Go(func() { w.client(clients, n) })
+		resting.Go(func() { w.client(clients, n) })
 	}
+	group.Go(func() {
+		resting.Wait()
+		w.tell(rested, t.Worker)
+	})
 	for range t.Starts {
 		group.Go(func() {
 			<-w.going
