@@ -137,7 +137,12 @@
 // goroutines of senders and workers. A handler is called by many goroutines at
 // once, with a context that ends when its attempt has taken too long, the saga
 // has moved to another worker or the runner ends. There is no bound on how many
-// are at work; a handler that needs one has it from effect/resilience.
+// are at work; a handler that needs one has it from effect/resilience:
+//
+//	effect.Handle(gateway.Charge, resilience.Concurrency(8))
+//
+// Waiting for a turn is part of the time that an attempt may take. An attempt that
+// had none when that was over has failed as any other, and counts.
 //
 // Start and Signal return when the decision is committed, or the message kept.
 // What they have returned is seen by every call that begins afterwards. A saga
