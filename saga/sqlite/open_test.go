@@ -217,6 +217,25 @@ func TestPausesOfAnOlderFile(t *testing.T) {
 	}, log)
 }
 
+// A commit waits until the disk has it, unless it is said not to.
+func TestDurability(t *testing.T) {
+	t.Parallel()
+	for durability, want := range map[sqlite.Durability]int{sqlite.Config{}.Durability: 2, sqlite.Normal: 1} {
+		s := open(t, file(t), sqlite.Config{Durability: durability})
+		var synchronous, full int
+		var journal string
+		require.NoError(t, s.InTx(t.Context(), func(tx *sql.Tx) error {
+			return errors.Join(
+				tx.QueryRowContext(t.Context(), `PRAGMA synchronous`).Scan(&synchronous),
+				tx.QueryRowContext(t.Context(), `PRAGMA fullfsync`).Scan(&full),
+				tx.QueryRowContext(t.Context(), `PRAGMA journal_mode`).Scan(&journal))
+		}))
+		require.Equal(t, want, synchronous)
+		require.Equal(t, want-1, full)
+		require.Equal(t, "wal", journal)
+	}
+}
+
 // A home that is opened for reading alone sees what others write, and writes
 // nothing.
 func TestReadOnly(t *testing.T) {
