@@ -91,9 +91,9 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkSleepers has many sagas sleep, and tells what each costs: in memory
-// besides what the home keeps, and in goroutines; and how long it takes to find
-// the one that is due among them.
+// BenchmarkSleepers has many sagas sleep, and tells how many of them are in memory
+// besides what the home keeps, how many goroutines there are, and how long it takes
+// to find the one that is due first.
 func BenchmarkSleepers(b *testing.B) {
 	for _, sleepers := range []int{1_000, 100_000} {
 		b.Run(strconv.Itoa(sleepers), func(b *testing.B) {
