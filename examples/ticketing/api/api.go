@@ -90,6 +90,9 @@ func New(s *sale.Sale, log Log) http.Handler {
 			if err == nil {
 				err = f(w, r)
 			}
+			if errors.Is(err, saga.ErrPaused) {
+				err = &statusError{http.StatusServiceUnavailable, "an operator has paused this: try again later"}
+			}
 			if err != nil {
 				httpreply.Error(w, r, err)
 			}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,15 +20,21 @@ import (
 	"github.com/seed57833328/rondo/eventstore/memory"
 	"github.com/seed57833328/rondo/examples/ticketing/api"
 	"github.com/seed57833328/rondo/examples/ticketing/sale"
+	"github.com/seed57833328/rondo/saga"
 	sagamemory "github.com/seed57833328/rondo/saga/memory"
 )
 
 // begin serves a sale in memory.
 func begin(t *testing.T) (*httptest.Server, eventstore.Store) {
 	t.Helper()
+	return beginOn(t, sagamemory.New(sagamemory.Config{}))
+}
+
+func beginOn(t *testing.T, sagas saga.Store) (*httptest.Server, eventstore.Store) {
+	t.Helper()
 	log, err := memory.New(memory.Config{})
 	require.NoError(t, err)
-	s, err := sale.New(log, sagamemory.New(sagamemory.Config{}), sale.Config{})
+	s, err := sale.New(log, sagas, sale.Config{})
 	require.NoError(t, err)
 	require.NoError(t, s.Run(t.Context()))
 	server := httptest.NewServer(api.New(s, log))
@@ -202,6 +209,37 @@ func TestPositions(t *testing.T) {
 	for want, status := range map[string]string{last: "200", last + "0": "503", "-1": "400", "soon": "400"} {
 		got := curl(t, server.URL, []string{"-H", "Rondo-Position: " + want, "localhost:8080/reservations/ann", "-w", "%{http_code}"})
 		require.True(t, strings.HasSuffix(got, status), "Rondo-Position: %s: %s", want, got)
+	}
+}
+
+// Who asks for a reservation while an operator has paused them is told to ask again,
+// and gets it when they go on.
+func TestReservationsArePaused(t *testing.T) {
+	t.Parallel()
+	home := sagamemory.New(sagamemory.Config{})
+	server, _ := beginOn(t, home)
+	reserve := func(id string) (status string) {
+		got := curl(t, server.URL, []string{
+			"-d", `{"reservation":"` + id + `","event":"gala","section":"x","quantity":1}`, "localhost:8080/reservations", "-w", " %{http_code}",
+		})
+		fields := strings.Fields(got)
+		status = fields[len(fields)-1]
+		if status != "200" {
+			require.Equal(t, "503", status, got)
+			require.Contains(t, got, `"code":"unavailable"`)
+			require.Contains(t, got, "an operator has paused this")
+		}
+		return status
+	}
+	operator, by := saga.NewOperator(home), saga.By{Actor: "eve", Reason: "the hall is being counted"}
+	require.NoError(t, operator.PauseType(t.Context(), "reservation", by))
+	last := ""
+	for n := 0; last == "" || reserve(last) == "200"; n++ { // the worker learns of it soon
+		last = fmt.Sprint("r", n)
+	}
+	require.NoError(t, operator.ResumeType(t.Context(), "reservation", by))
+	for reserve(last) != "200" {
+		require.NoError(t, t.Context().Err())
 	}
 }
 
