@@ -271,23 +271,31 @@ func (r *runner) save(ctx context.Context) error {
 	return nil
 }
 
-// scan moves the checkpoint over events that are not of commands.
+// scan moves the checkpoint over events that are not of commands. It does not take
+// longer than the lease allows.
 func (r *runner) scan(ctx context.Context) {
 	if !r.current || len(r.told) > 0 {
 		return
 	}
-	ctx = eventstore.AllTenants(ctx)
-	head, err := r.store.Head(ctx)
-	if err != nil || head <= r.agenda.read {
+	call, cancel := context.WithTimeout(eventstore.AllTenants(ctx), r.heartbeat())
+	defer cancel()
+	head, err := r.store.Head(call)
+	if err == nil && head <= r.agenda.read {
 		return
 	}
-	for _, err := range r.store.ReadAll(ctx, r.agenda.read, r.filter()) {
-		if err != nil && ctx.Err() == nil {
-			r.cfg.Hooks.Trouble("look for commands", err)
+	if err == nil {
+		for _, err = range r.store.ReadAll(call, r.agenda.read, r.filter()) {
+			if err == nil {
+				return // something is there, and on its way
+			}
 		}
-		return // something is there, and on its way
 	}
-	r.agenda.read = head
+	switch {
+	case err == nil:
+		r.agenda.read = head
+	case ctx.Err() == nil:
+		r.cfg.Hooks.Trouble("look for commands", err)
+	}
 }
 
 func (b *Bus) filter() eventstore.Filter {

@@ -266,3 +266,49 @@ func TestCheckpointMovesOverOtherEvents(t *testing.T) {
 		require.EqualValues(t, 10, l.Checkpoint)
 	})
 }
+
+// mute is a home that does not answer where its log ends, once it is made to be.
+type mute struct {
+	home
+	asked chan struct{} // has one when it has been asked
+}
+
+func (m mute) Head(ctx context.Context) (eventstore.Position, error) {
+	select {
+	case m.asked <- struct{}{}:
+		<-ctx.Done()
+		return 0, ctx.Err()
+	default:
+		return m.home.Head(ctx)
+	}
+}
+
+// A question that is never answered does not cost the lease, and what is at work its
+// context: it is only asked so that less is read again.
+func TestLeaseIsKeptWhileOneQuestionIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *scene) {
+		ctx := t.Context()
+		var interrupted error
+		t.handle = func(ctx context.Context, _ put) error {
+			select {
+			case <-time.After(25 * time.Second):
+			case <-ctx.Done():
+				interrupted = context.Cause(ctx)
+			}
+			return interrupted
+		}
+		var troubles []string
+		b := t.bus(mute{t.db, make(chan struct{}, 1)}, command.Config{Hooks: command.Hooks{
+			Lost:    func(_ eventstore.Lease, err error) { t.Errorf("lost: %v", err) },
+			Trouble: func(doing string, err error) { troubles = append(troubles, doing+": "+err.Error()) },
+		}})
+		run(ctx, t, b)
+		_, err := command.Enqueue(ctx, b, put{Name: "a"})
+		require.NoError(t, err)
+		elapse(time.Minute)
+		require.NoError(t, interrupted)
+		require.Equal(t, []string{"a"}, t.ledger.names())
+		require.Equal(t, []string{"look for commands: context deadline exceeded"}, troubles)
+	})
+}
