@@ -116,7 +116,8 @@ type runner struct {
 // message is what a reader tells.
 type message struct {
 	event   eventstore.Recorded
-	current bool // instead of an event: all that was there has been told
+	current bool                // instead of an event: all that was there has been told
+	head    eventstore.Position // which is what stands up to that position
 	err     error
 }
 
@@ -196,6 +197,7 @@ func (r *runner) hear(m message) error {
 		return fmt.Errorf("read commands: %w", m.err)
 	case m.current:
 		r.current = true
+		r.agenda.read = max(r.agenda.read, m.head)
 		return nil
 	}
 	id, err := r.idOf(m.event.Stream)
@@ -271,23 +273,31 @@ func (r *runner) save(ctx context.Context) error {
 	return nil
 }
 
-// scan moves the checkpoint over events that are not of commands.
+// scan moves the checkpoint over events that are not of commands. It does not take
+// longer than the lease allows.
 func (r *runner) scan(ctx context.Context) {
 	if !r.current || len(r.told) > 0 {
 		return
 	}
-	ctx = eventstore.AllTenants(ctx)
-	head, err := r.store.Head(ctx)
-	if err != nil || head <= r.agenda.read {
+	call, cancel := context.WithTimeout(eventstore.AllTenants(ctx), r.heartbeat())
+	defer cancel()
+	head, err := r.store.Head(call)
+	if err == nil && head <= r.agenda.read {
 		return
 	}
-	for _, err := range r.store.ReadAll(ctx, r.agenda.read, r.filter()) {
-		if err != nil && ctx.Err() == nil {
-			r.cfg.Hooks.Trouble("look for commands", err)
+	if err == nil {
+		for _, err = range r.store.ReadAll(call, r.agenda.read, r.filter()) {
+			if err == nil {
+				return // something is there, and on its way
+			}
 		}
-		return // something is there, and on its way
 	}
-	r.agenda.read = head
+	switch {
+	case err == nil:
+		r.agenda.read = head
+	case ctx.Err() == nil:
+		r.cfg.Hooks.Trouble("look for commands", err)
+	}
 }
 
 func (b *Bus) filter() eventstore.Filter {
@@ -326,6 +336,10 @@ func (r *runner) read(ctx context.Context, after eventstore.Position, out chan<-
 
 // pass reads what there is, says so, and reads what comes, until reading fails.
 func (r *runner) pass(ctx context.Context, after *eventstore.Position, tell func(message) bool) error {
+	head, err := r.store.Head(ctx)
+	if err != nil {
+		return err
+	}
 	for e, err := range r.store.ReadAll(ctx, *after, r.filter()) {
 		if err != nil {
 			return err
@@ -334,7 +348,7 @@ func (r *runner) pass(ctx context.Context, after *eventstore.Position, tell func
 			return ctx.Err()
 		}
 	}
-	if !tell(message{current: true}) {
+	if *after = max(*after, head); !tell(message{current: true, head: head}) {
 		return ctx.Err()
 	}
 	for e, err := range r.store.Subscribe(ctx, *after, r.filter()) {

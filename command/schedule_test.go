@@ -2,6 +2,8 @@ package command_test
 
 import (
 	"context"
+	"iter"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,5 +266,81 @@ func TestCheckpointMovesOverOtherEvents(t *testing.T) {
 		l, _, err := t.db.LoadCheckpoint(ctx, "command-bus")
 		require.NoError(t, err)
 		require.EqualValues(t, 10, l.Checkpoint)
+	})
+}
+
+// counting is a home that counts from where all is read.
+type counting struct {
+	home
+	from chan eventstore.Position
+}
+
+func (c counting) ReadAll(ctx context.Context, after eventstore.Position, f eventstore.Filter) iter.Seq2[eventstore.Recorded, error] {
+	c.from <- after
+	return c.home.ReadAll(ctx, after, f)
+}
+
+// What has been read to begin with is not read again for the checkpoint: it may be a
+// log of years, which takes longer than a lease.
+func TestWhatWasReadIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *scene) {
+		ctx := t.Context()
+		for range 10 {
+			_, err := t.db.Append(ctx, eventstore.Write{Stream: "other-1", Expected: eventstore.Any, Events: []eventstore.Event{{Type: "x"}}})
+			require.NoError(t, err)
+		}
+		home := counting{t.db, make(chan eventstore.Position, 100)}
+		run(ctx, t, t.bus(home, command.Config{}))
+		elapse(10 * time.Second)
+		require.Len(t, home.from, 1)
+		l, _, err := t.db.LoadCheckpoint(ctx, "command-bus")
+		require.NoError(t, err)
+		require.EqualValues(t, 10, l.Checkpoint)
+	})
+}
+
+// mute is a home that does not answer where its log ends when it is asked for the
+// second time.
+type mute struct {
+	home
+	asked *atomic.Int64
+}
+
+func (m mute) Head(ctx context.Context) (eventstore.Position, error) {
+	if m.asked.Add(1) == 2 {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return m.home.Head(ctx)
+}
+
+// A question that is never answered does not cost the lease, and what is at work its
+// context: it is only asked so that less is read again.
+func TestLeaseIsKeptWhileOneQuestionIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *scene) {
+		ctx := t.Context()
+		var interrupted error
+		t.handle = func(ctx context.Context, _ put) error {
+			select {
+			case <-time.After(25 * time.Second):
+			case <-ctx.Done():
+				interrupted = context.Cause(ctx)
+			}
+			return interrupted
+		}
+		var troubles []string
+		b := t.bus(mute{t.db, new(atomic.Int64)}, command.Config{Hooks: command.Hooks{
+			Lost:    func(_ eventstore.Lease, err error) { t.Errorf("lost: %v", err) },
+			Trouble: func(doing string, err error) { troubles = append(troubles, doing+": "+err.Error()) },
+		}})
+		run(ctx, t, b)
+		_, err := command.Enqueue(ctx, b, put{Name: "a"})
+		require.NoError(t, err)
+		elapse(time.Minute)
+		require.NoError(t, interrupted)
+		require.Equal(t, []string{"a"}, t.ledger.names())
+		require.Equal(t, []string{"look for commands: context deadline exceeded"}, troubles)
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed57833328/rondo/effect"
 	"github.com/seed57833328/rondo/saga"
+	"github.com/seed57833328/rondo/store"
 )
 
 // A handler's context, and whatever is made of it, ends when the handler returns or
@@ -73,4 +74,48 @@ func TestHandlerContextEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// deaf is a machine on which the time of an attempt goes by though it was stopped, as
+// one's does that had gone by just then.
+type deaf struct{ store.Runtime }
+
+func (d deaf) AfterFunc(wait time.Duration, f func()) store.Timer {
+	timer := d.Runtime.AfterFunc(wait, f)
+	if wait == 30*time.Second {
+		return deafTimer{timer}
+	}
+	return timer
+}
+
+type deafTimer struct{ store.Timer }
+
+func (deafTimer) Stop() bool { return false }
+
+// An attempt that was made in time is not taken to be overdue, nor is another of its
+// number that an operator has asked for.
+func TestAttemptInTimeIsNotOverdue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		confirmed := 0
+		h.set(func(_ context.Context, request, _ string, _ int) error {
+			if request != "confirm" { // past the pivot: it must be done
+				return nil
+			}
+			if confirmed++; confirmed == 1 {
+				return effect.Permanent(errDeclined)
+			}
+			<-time.After(25 * time.Second)
+			return nil
+		}, nil)
+		o := open(t, newHome(), h, saga.Config{Runtime: deaf{store.RuntimeOf(t.Context())}})
+		o.start("ann")
+		o.until("ann", func(s saga.Snapshot) bool { return s.Status == saga.Stuck })
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		_, err := o.runner.Retry(t.Context(), Reservation.ID("ann"), by)
+		require.NoError(t, err)
+		require.Equal(t, saga.Completed, o.wait("ann").Status)
+		require.Equal(t, 2, confirmed)
+	})
 }

@@ -162,7 +162,7 @@ func (c *handlerContext) begin(r *Runner) {
 	c.timer = r.runtime.AfterFunc(q.Timeout, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.over {
+		if c.returned { // just then
 			return
 		}
 		c.over = true

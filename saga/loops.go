@@ -92,7 +92,7 @@ func (x *run) rouse(ctx context.Context, id ID, reload bool) {
 // inboxes takes messages to their sagas.
 func (x *run) inboxes(ctx context.Context) {
 	for ctx.Err() == nil {
-		messages, err := x.look(ctx)
+		messages, err := x.unread(ctx)
 		if err != nil {
 			x.failed(ctx, "Inbox", err)
 			_ = x.inboxBell.wait(ctx, pause)
@@ -119,7 +119,8 @@ func (x *run) inboxes(ctx context.Context) {
 	}
 }
 
-func (x *run) look(ctx context.Context) ([]Message, error) {
+// unread is what waits in the inbox for sagas of this process.
+func (x *run) unread(ctx context.Context) ([]Message, error) {
 	shards := x.owned.working()
 	if len(shards) == 0 {
 		return nil, nil

@@ -498,7 +498,7 @@ func (t *turn) loaded(e loadedHead) {
 		t.Next = nil // somebody else has decided: decide again, on what is there
 		switch in := next.Input; {
 		case in.parked || in.Kind == timerInput:
-		case in.Kind == startInput && in.hold > 0 && t.Tries > 0: // the saga may have begun with it
+		case in.Kind == startInput && in.hold > 0 && (t.Tries > 0 || t.Separate > 0): // the saga may have begun with it
 			t.answer(in, errMoved)
 		default:
 			t.Queue = slices.Insert(t.Queue, 0, in)

@@ -280,8 +280,9 @@ func (o *Operator) check(h *head, in *input) (unchecked bool, err error) {
 }
 
 // PauseType stops all sagas of a type: no decision is made and no effect begun
-// until ResumeType. Starts are refused with ErrPaused, signals are kept. Workers
-// learn of it within a heartbeat.
+// until ResumeType. Starts are refused with ErrPaused, but for those that another
+// worker was asked for before, which wait; signals are kept. Workers learn of it
+// within a heartbeat.
 func (o *Operator) PauseType(ctx context.Context, name string, by By) error {
 	return o.setPaused(ctx, "pause", Pause{Type: name, Paused: true}, by)
 }

@@ -309,9 +309,10 @@ func (r *Runner) startElsewhere(ctx context.Context, id ID, in *input) error {
 			return errExists
 		case found:
 			return r.begunBy(ctx, id, in)
+		case posted: // whoever owns it will make it, when its type is not paused any more
 		case r.owned.paused(id.Type):
 			return ErrPaused
-		case !posted:
+		default:
 			if err := r.post(ctx, id, StartMessage, startID, in); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -143,5 +144,59 @@ func TestStartIsToldOfItsOwnWhatOthersWentOnWith(t *testing.T) {
 		_, err := operator.Resume(t.Context(), id, by)
 		require.NoError(t, err)
 		require.Equal(t, saga.Completed, o.wait("ann").Status)
+	})
+}
+
+// toldLate is a home whose transactions of several decisions do not tell that they
+// are committed before they are given up. Others decide before the next commit.
+type toldLate struct {
+	scriptedTx
+
+	committed chan struct{} // closed when one is
+	decide    func()
+}
+
+func (l *toldLate) CommitTx(ctx context.Context, f func(context.Context) ([]saga.Change, error)) (saga.Verdict, error) {
+	verdict, err := l.scriptedTx.CommitTx(ctx, f)
+	if err != nil || verdict != saga.Committed {
+		return verdict, err
+	}
+	close(l.committed)
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (l *toldLate) Commit(ctx context.Context, changes []saga.Change) ([]saga.Verdict, error) {
+	l.decide()
+	return l.scriptedTx.Commit(ctx, changes)
+}
+
+// Nor does it matter that its decision was given up as one of several, for a message
+// that has come meanwhile, when they were committed.
+func TestStartIsToldOfItsOwnThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, h := newHome(), newHouse()
+		operator := saga.NewOperator(home)
+		id := Reservation.ID("ann")
+		handlers := h.handlers()
+		effect.Inside(handlers[0]).Home = h // the seats are held together with the start
+		link := &toldLate{scriptedTx{&scripted{cable: cable{Store: home}, script: &script{}}, h}, make(chan struct{}), sync.OnceFunc(func() {
+			_, err := operator.Pause(t.Context(), id, by)
+			require.NoError(t, err)
+		})}
+		o := open(t, link, h, saga.Config{Handlers: handlers})
+		require.NoError(t, store.Sleep(t.Context(), time.Second)) // it has its lease
+		cancelled := make(chan error, 1)
+		go func() {
+			<-link.committed
+			cancelled <- o.runner.Cancel(t.Context(), id, "changed my mind")
+		}()
+		require.False(t, o.start("ann").Existing)
+		require.NoError(t, <-cancelled)
+		require.True(t, o.start("ann").Existing)
+		_, err := operator.Resume(t.Context(), id, by)
+		require.NoError(t, err)
+		require.Equal(t, saga.Compensated, o.wait("ann").Status)
 	})
 }

@@ -419,6 +419,35 @@ func TestPausedTypeWaits(t *testing.T) {
 	})
 }
 
+// A start that another worker is to make is not refused any more once it is kept: it
+// waits for the type to go on.
+func TestStartThatIsKeptWaitsForItsType(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home := newHome()
+		o := open(t, home, newHouse(), saga.Config{Worker: "a"})
+		operator := saga.NewOperator(home)
+		require.NoError(t, operator.Drain(t.Context(), "a", by)) // others are to make it, and there are none
+		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
+		started := make(chan error, 1)
+		go func() {
+			h, err := o.runner.Start(t.Context(), Reservation.ID("ann"), Reserve{Quantity: 2})
+			if err == nil && h.Existing {
+				err = errors.New("it is told to exist by who has made it")
+			}
+			started <- err
+		}()
+		require.NoError(t, store.Sleep(t.Context(), time.Second))
+		require.NoError(t, operator.PauseType(t.Context(), Reservation.Name(), by))
+		require.NoError(t, store.Sleep(t.Context(), time.Minute))
+		require.Empty(t, started, "it is kept")
+		require.NoError(t, operator.ResumeType(t.Context(), Reservation.Name(), by))
+		require.NoError(t, operator.Undrain(t.Context(), "a", by))
+		require.NoError(t, <-started)
+		require.Equal(t, saga.Completed, o.wait("ann").Status)
+	})
+}
+
 func TestUnknownTypeIsLeftToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -25,13 +25,17 @@ const (
 
 	forgetSQL = `DELETE FROM rondo.saga_workers WHERE expires < clock_timestamp() - interval '` + forgetAfter + `'`
 
+	// An incarnation is drawn before it joins. One that the server is slow to let join,
+	// as a dead process may have left behind, does not fence those after it.
+	drawSQL = `SELECT nextval('rondo.saga_incarnation')`
 	joinSQL = `
 INSERT INTO rondo.saga_workers AS w (id, incarnation, expires, draining, types)
-VALUES ($1, nextval('rondo.saga_incarnation'), clock_timestamp() + $2::bigint * interval '1 microsecond', $3, $4)
+VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond', $4, $5)
 ON CONFLICT (id) DO UPDATE SET incarnation = EXCLUDED.incarnation, expires = EXCLUDED.expires, draining = EXCLUDED.draining, types = EXCLUDED.types
-RETURNING incarnation`
+WHERE w.incarnation < EXCLUDED.incarnation`
 	inheritSQL = `
-UPDATE rondo.saga_leases SET epoch = epoch + 1, owner = CASE WHEN type = ANY ($2::text[]) THEN owner ELSE '' END WHERE owner = $1`
+UPDATE rondo.saga_leases SET epoch = epoch + 1, owner = CASE WHEN type = ANY ($3::text[]) THEN owner ELSE '' END
+WHERE owner = $1 AND EXISTS (SELECT FROM rondo.saga_workers WHERE id = $1 AND incarnation = $2)`
 
 	beatSQL = `
 UPDATE rondo.saga_workers SET expires = clock_timestamp() + $3::bigint * interval '1 microsecond', draining = $4, types = $5
@@ -77,14 +81,26 @@ func (s *Store) Join(ctx context.Context, w saga.Worker, ttl time.Duration) (sag
 		return saga.Worker{}, err
 	}
 	types := typesOf(w)
-	err := s.pipeline(ctx, "join", func(b *pgx.Batch) {
-		b.Queue(lockFleetSQL, int64(fleetLock))
-		b.Queue(forgetSQL)
-		b.Queue(joinSQL, w.ID, microseconds(ttl), w.Draining, types).QueryRow(func(row pgx.Row) error { return row.Scan(&w.Incarnation) })
-		b.Queue(inheritSQL, w.ID, types)
-	})
-	if err != nil {
-		return saga.Worker{}, err
+	for joined := false; !joined; { // again, where another has joined just then
+		err := s.query(ctx, "join", drawSQL, nil, func(rows pgx.Rows) (err error) {
+			w.Incarnation, err = pgx.CollectOneRow(rows, pgx.RowTo[int64])
+			return err
+		})
+		if err != nil {
+			return saga.Worker{}, err
+		}
+		err = s.pipeline(ctx, "join", func(b *pgx.Batch) {
+			b.Queue(lockFleetSQL, int64(fleetLock))
+			b.Queue(forgetSQL)
+			b.Queue(joinSQL, w.ID, w.Incarnation, microseconds(ttl), w.Draining, types).Exec(func(tag pgconn.CommandTag) error {
+				joined = tag.RowsAffected() == 1
+				return nil
+			})
+			b.Queue(inheritSQL, w.ID, w.Incarnation, types)
+		})
+		if err != nil {
+			return saga.Worker{}, err
+		}
 	}
 	w.Types = slices.Clone(w.Types)
 	s.rouse()
