@@ -41,8 +41,11 @@ type Config struct {
 	Resident time.Duration
 	// MaxRecord bounds a record, in bytes of State and Work together: a saga
 	// whose decision would make it larger is Stuck before that decision, with a
-	// *TooLargeError. An action from outside is held to it too. The default is
-	// 262,144.
+	// *TooLargeError. An action from outside is held to it too, and so is each result
+	// that comes to a function of [On]: one that is larger is not kept, and leaves the
+	// saga Stuck with the effect pending, as it was done. [Operator.Retry] has the
+	// handler tell its result again, [Operator.Resolve] gives it a smaller one. The
+	// default is 262,144.
 	MaxRecord int
 	// StuckAfter is how many attempts at an undo, or at what must succeed after
 	// a pivot, leave a saga Stuck. The default is 20, which with the default

@@ -86,7 +86,7 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 		r.deciders[k.name] = r.decider(k)
 	}
 	r.types = sortedKeys(r.kinds)
-	r.Operator = &Operator{store: s, now: func() time.Time { return r.runtime.Now() }, known: r.known, kinds: r.kinds}
+	r.Operator = &Operator{store: s, now: func() time.Time { return r.runtime.Now() }, known: r.known, kinds: r.kinds, most: r.config.MaxRecord}
 	r.committer = newCommitter(r)
 	r.machines, err = store.NewKeyed(newMachine, reducer.Reducer[machine, event](&host{deciders: r.deciders, resident: r.config.Resident}),
 		store.KeyedConfig[ID, machine]{
