@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -591,12 +592,18 @@ func (t *draft) do(c *Command) error {
 	return nil
 }
 
+// unnamed is what the keys of timers begin with that have no name: sequence/index
+// follows. Records of before this was refused may have timers that users have named so.
+const unnamed = "#"
+
 func (t *draft) after(o *op) error {
 	w := &t.next.Work
 	key, ok := keyOf(o.key)
 	switch {
 	case !ok:
 		return fmt.Errorf("After: key is %#v (%T), want a string in UTF-8", o.key, o.key)
+	case strings.HasPrefix(key, unnamed):
+		return inputError("After: key", quote(key), "one that does not begin with %q, as those of timers without a name do", unnamed)
 	case o.wait < 0:
 		return inputError("After: d of "+quote(key), show(time.Duration(o.wait)), "at least 0")
 	}
@@ -606,7 +613,7 @@ func (t *draft) after(o *op) error {
 	}
 	t.told.Asked.after(key, time.Duration(o.wait), action)
 	if key == "" {
-		key = "#" + callID(t.next.Record.Sequence, t.index)
+		key = unnamed + callID(t.next.Record.Sequence, t.index)
 		t.index++
 	}
 	w.Timers = slices.DeleteFunc(w.Timers, func(tm timer) bool { return tm.Key == key })
