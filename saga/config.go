@@ -24,7 +24,8 @@ type Config struct {
 	// that run, the same after a restart, which then need not wait for the lease
 	// to run out. The default is the host's name with a random number.
 	Worker string
-	// Heartbeat is how often the worker says that it lives. The default is 3 s.
+	// Heartbeat is how often the worker says that it lives, if the store is quick
+	// enough. The default is 3 s.
 	Heartbeat time.Duration
 	// Lease is for how long it is believed: how long another waits before it
 	// takes over. It is at least twice Heartbeat. The default is 12 s.
