@@ -127,8 +127,14 @@ func (a *app) saga(ctx context.Context, args []string) int {
 	return status(err)
 }
 
+// others are names that commands have elsewhere.
+var others = map[string]string{"cancel": "compensate", "timeline": "history"}
+
 // nearest names the command that was meant, perhaps.
 func nearest(name string, commands []sagaCommand) string {
+	if other := others[name]; other != "" {
+		return fmt.Sprintf(" (%s?)", other)
+	}
 	for _, c := range commands {
 		if len(name) > 2 && (strings.HasPrefix(c.name, name[:3]) || strings.Contains(c.name, name)) {
 			return fmt.Sprintf(" (%s?)", c.name)

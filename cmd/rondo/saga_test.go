@@ -400,6 +400,8 @@ func TestSagaErrors(t *testing.T) {
 		}{
 			{"destroy", misuse, `there is no command "destroy" of saga: see rondo saga help`},
 			{"rety order/x", misuse, `there is no command "rety" of saga (retry?)`},
+			{"cancel order/x", misuse, `there is no command "cancel" of saga (compensate?)`},
+			{"timeline order/x", misuse, `there is no command "timeline" of saga (history?)`},
 			{"list --colour", misuse, "flag provided but not defined: -colour: see rondo saga list -h"},
 			{"list more", misuse, `saga list has an argument more than it wants, "more": want none`},
 			{"list --status odd", misuse, `--status has "odd", want some of running, compensating, stuck`},
