@@ -284,8 +284,10 @@ func (o *Operator) check(h *head, in *input) (unchecked bool, err error) {
 }
 
 // PauseType stops all sagas of a type: no decision is made and no effect begun
-// until ResumeType. Starts are refused with ErrPaused, signals are kept. Workers
-// learn of it within a heartbeat.
+// until ResumeType. Starts are refused with ErrPaused, signals and cancellations are
+// kept. What operators do to one of its sagas is recorded, and nothing comes of it
+// until then; [Operator.Workers] tells which types are paused. Workers learn of it
+// within a heartbeat.
 func (o *Operator) PauseType(ctx context.Context, name string, by By) error {
 	return o.setPaused(ctx, "pause", Pause{Type: name, Paused: true}, by)
 }

@@ -353,8 +353,21 @@ func TestFleet(t *testing.T) {
 		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
 		_, err := d.runner.Start(t.Context(), orders.ID("no"), saga.Begin[order]{})
 		require.ErrorIs(t, err, saga.ErrPaused)
+		note := `type order is paused since \S+ by ada because a test: nothing is done until resume-type order\n$`
+		for _, args := range [][]string{{"compensate", "order/waits", "--dry-run"}, {"resume", "order/poison"}, {"retry", "order/waits"}, {"resolve", "order/waits", "order/waits/2/0", "--value", "{}"}, {"compensate", "order/waits"}} {
+			require.Regexp(t, note, d.must(args...), "%s", args)
+		}
+		require.NotRegexp(t, note, d.must("terminate", "order/stuck"))
+		require.Regexp(t, note, d.does("show", "order/waits"))
+		var seen snapshotView
+		require.NoError(t, json.Unmarshal([]byte(d.does("show", "order/waits", "--json")), &seen))
+		require.Equal(t, "a test", seen.TypePaused.Reason)
+		var change changeView
+		require.NoError(t, json.Unmarshal([]byte(d.must("retry", "order/waits", "--json")), &change))
+		require.Equal(t, "order", change.TypePaused.Type)
 		d.must("resume-type", "order")
 		require.NotContains(t, d.does("workers"), "paused")
+		require.NotRegexp(t, note, d.does("show", "ac%3Ame:order/a/b"))
 
 		d.must("drain", "depot-1")
 		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))

@@ -151,6 +151,18 @@ func (a *app) writeChange(done *saga.Intervention) {
 	a.writeEffects("to be undone, the last first", done.After.Undo, "/undo", now)
 }
 
+// writeWaits tells that a saga would go on, and why it does not.
+func (a *app) writeWaits(s *saga.Snapshot, paused *saga.Pause) {
+	if paused != nil && (s.Status == saga.Running || s.Status == saga.Compensating) {
+		fmt.Fprintf(a.out, "%s: nothing is done until resume-type %s\n", pauseText(paused), paused.Type)
+	}
+}
+
+// pauseText is since when a type is paused, by whom and why.
+func pauseText(p *saga.Pause) string {
+	return fmt.Sprintf("type %s is paused since %s by %s because %s", p.Type, p.At.Format(time.RFC3339), p.Actor, oneLine(p.Reason))
+}
+
 func number(n int) string {
 	if n == 0 {
 		return ""
