@@ -248,7 +248,8 @@ func (e *advised) Unwrap() error { return e.error }
 // wanted is in which status a command makes sense.
 var wanted = map[string]string{
 	"retry": "running, compensating or stuck", "redrive": "stuck at a dead letter", "resume": "paused or stuck",
-	"resolve": "not terminated", "compensate": "running, or was so before it was stuck or paused",
+	"resolve":     "not terminated, and not stuck at an input: redrive takes that up again, resume drops it",
+	"compensate":  "running, or was so before it was stuck or paused",
 	"mark-undone": "not ended", "pause": "running or compensating", "terminate": "not ended",
 }
 

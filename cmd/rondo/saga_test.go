@@ -313,6 +313,16 @@ func TestMend(t *testing.T) {
 		d.reaches(orders.ID("taken"), saga.Compensated, nil)
 
 		d.ordered(orders.ID("left"), "book", saga.Running)
+		d.ordered(orders.ID("bad"), "book", saga.Running)
+		d.must("resolve", "order/bad", "order/bad/2/0", "--value", "7")
+		d.reaches(orders.ID("bad"), saga.Stuck, nil)
+		require.Contains(t, d.must("redrive", "order/bad"), "order/bad: stuck → running\nthe input it was stuck at is taken up again: reply order/bad/2/0\n")
+		d.reaches(orders.ID("bad"), saga.Stuck, nil)
+		_, errs, status := d.rondo("resolve", "order/bad", "order/bad/2/0", "--value", "7", "--actor", "ada", "--reason", "a test")
+		require.Equal(t, refused, status)
+		require.Contains(t, errs, "saga resolve is for one that is not terminated, and not stuck at an input: redrive takes that up again, resume drops it\n")
+		require.Contains(t, d.must("resume", "order/bad"), "order/bad: stuck → running\nthe input it was stuck at is dropped: reply order/bad/2/0\n")
+
 		out = d.must("terminate", "order/left")
 		require.Contains(t, out, "order/left: running → terminated\nthis is left as it is:\npending\n  order/left/2/0  ship")
 

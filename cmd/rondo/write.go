@@ -143,6 +143,13 @@ func (a *app) writeChange(done *saga.Intervention) {
 		would = ": a dry run, nothing was done"
 	}
 	fmt.Fprintf(a.out, "%s: %s → %s%s\n", done.After.ID, done.Before.Status, done.After.Status, would)
+	switch parked := done.Before.Parked; {
+	case parked == "":
+	case done.After.Parked == "":
+		fmt.Fprintf(a.out, "the input it was stuck at is dropped: %s\n", parked)
+	case done.After.Status != saga.Stuck:
+		fmt.Fprintf(a.out, "the input it was stuck at is taken up again: %s\n", parked)
+	}
 	if done.After.Status == saga.Terminated && len(done.After.Pending)+len(done.After.Undo) > 0 {
 		fmt.Fprintln(a.out, "this is left as it is:")
 	}
