@@ -24,7 +24,8 @@ type Config struct {
 	// that run, the same after a restart, which then need not wait for the lease
 	// to run out. The default is the host's name with a random number.
 	Worker string
-	// Heartbeat is how often the worker says that it lives. The default is 3 s.
+	// Heartbeat is how often the worker says that it lives, if the store is quick
+	// enough. The default is 3 s.
 	Heartbeat time.Duration
 	// Lease is for how long it is believed: how long another waits before it
 	// takes over. It is at least twice Heartbeat. The default is 12 s.
@@ -41,8 +42,11 @@ type Config struct {
 	Resident time.Duration
 	// MaxRecord bounds a record, in bytes of State and Work together: a saga
 	// whose decision would make it larger is Stuck before that decision, with a
-	// *TooLargeError. An action from outside is held to it too. The default is
-	// 262,144.
+	// *TooLargeError. An action from outside is held to it too, and so is each result
+	// that comes to a function of [On]: one that is larger is not kept, and leaves the
+	// saga Stuck with the effect pending, as it was done. [Operator.Retry] has the
+	// handler tell its result again, [Operator.Resolve] gives it a smaller one. The
+	// default is 262,144.
 	MaxRecord int
 	// StuckAfter is how many attempts at an undo, or at what must succeed after
 	// a pivot, leave a saga Stuck. The default is 20, which with the default

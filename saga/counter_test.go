@@ -116,8 +116,12 @@ func odd(what string) effect.Effect[countAction] {
 		return cfx.Do(fetch{7}, saga.Key("\xff"))
 	case "key of after":
 		return cfx.After("\xff", time.Second, add{1})
+	case "key of its own":
+		return cfx.After("#2/0", time.Second, add{1})
 	case "key of cancel":
 		return cfx.Cancel("\xff")
+	case "cancel old":
+		return cfx.Cancel("#old")
 	case "cancel nothing":
 		return cfx.Cancel("")
 	case "unencodable":

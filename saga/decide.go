@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -136,7 +137,7 @@ type draft struct {
 	sender  *meta
 	problem error // why the saga will be stuck
 	trace   string
-	spent   bool // the problem is of an attempt, and to be mended by another
+	spent   bool // the problem is of an attempt, and to be mended by another: nothing is parked
 }
 
 // decide makes the decision on an input. h is the head as committed; a saga that
@@ -150,7 +151,7 @@ func (d *decider) decide(h *head, in *input, now time.Time) decision {
 		return decision{answer: err}
 	}
 	t := &draft{decider: d, next: h.next(now), kind: string(in.Kind), now: now, sender: in.Meta}
-	t.told.Input = in
+	t.told.Input = d.kept(in)
 	t.next.unpark(in)
 	t.next.see(in)
 	t.take(in)
@@ -162,6 +163,20 @@ func (d *decider) decide(h *head, in *input, now time.Time) decision {
 	}
 	return t.decision(nil)
 }
+
+// kept is an input as a history keeps it: without a result that is too large.
+func (d *decider) kept(in *input) *input {
+	if !d.exceeds(in) {
+		return in
+	}
+	without := *in
+	without.Value = nil
+	return &without
+}
+
+// exceeds tells whether an input is a result that is too large. That of a child is the
+// state of a record, which is bounded itself.
+func (d *decider) exceeds(in *input) bool { return in.Child == nil && len(in.Value) > d.maxSize }
 
 // refuses tells of an input that changes nothing.
 func (d *decider) refuses(h *head, in *input) (bool, error) {
@@ -403,10 +418,16 @@ func (t *draft) late(in *input) {
 func (t *draft) reply(known *RequestType, c *call, in *input, late bool) {
 	if known == nil {
 		t.problem = fmt.Errorf("request %q is not one of Types.Requests of saga %q", c.Request, t.decider.kind.name)
-		t.spent = in.Failure != nil && in.Failure.Code == noHandler // nobody has tried
+		nobody := in.Failure != nil && in.Failure.Code == noHandler // has tried
+		t.spent = nobody || t.exceeds(in)
 		return
 	}
 	if known.act == nil {
+		return
+	}
+	if t.exceeds(in) {
+		t.problem = fmt.Errorf("the result of request %q (%s) has %d bytes, want at most %d", known.name, effectID(t.next.Record.ID, in.Effect), len(in.Value), t.maxSize)
+		t.spent = true // the handler can tell it again, or an operator a smaller one
 		return
 	}
 	var action any
@@ -571,12 +592,18 @@ func (t *draft) do(c *Command) error {
 	return nil
 }
 
+// unnamed is what the keys of timers begin with that have no name: sequence/index
+// follows. Records of before this was refused may have timers that users have named so.
+const unnamed = "#"
+
 func (t *draft) after(o *op) error {
 	w := &t.next.Work
 	key, ok := keyOf(o.key)
 	switch {
 	case !ok:
 		return fmt.Errorf("After: key is %#v (%T), want a string in UTF-8", o.key, o.key)
+	case strings.HasPrefix(key, unnamed):
+		return inputError("After: key", quote(key), "one that does not begin with %q, as those of timers without a name do", unnamed)
 	case o.wait < 0:
 		return inputError("After: d of "+quote(key), show(time.Duration(o.wait)), "at least 0")
 	}
@@ -586,7 +613,7 @@ func (t *draft) after(o *op) error {
 	}
 	t.told.Asked.after(key, time.Duration(o.wait), action)
 	if key == "" {
-		key = "#" + callID(t.next.Record.Sequence, t.index)
+		key = unnamed + callID(t.next.Record.Sequence, t.index)
 		t.index++
 	}
 	w.Timers = slices.DeleteFunc(w.Timers, func(tm timer) bool { return tm.Key == key })
@@ -678,7 +705,7 @@ func (d *decider) stick(h *head, in *input, failed *draft) decision {
 			w.Parked = &kept
 		}
 	}
-	t.told = told{Input: in, Reason: failed.problem.Error(), Notes: failed.told.Notes}
+	t.told = told{Input: d.kept(in), Reason: failed.problem.Error(), Notes: failed.told.Notes}
 	t.next.seal(t.now)
 	return t.decision(&StuckError{ID: r.ID, Reason: failed.problem.Error()})
 }
@@ -701,7 +728,7 @@ func copyAttempts(to, from []call) {
 // note keeps in the history what changes nothing else.
 func (d *decider) note(h *head, in *input, now time.Time, why error) decision {
 	t := &draft{decider: d, next: h.next(now), kind: refusedKind, now: now}
-	if t.told.Input = in; why != nil {
+	if t.told.Input = d.kept(in); why != nil {
 		t.told.Reason = why.Error()
 	}
 	t.next.unpark(in)

@@ -86,7 +86,7 @@ type reply struct {
 // On registers the request type Q under a name, with the function that makes an
 // action of its results. The function must be pure, and has nothing but the
 // request and the reply to go by: after a restart there is nothing else. Requests
-// and values are kept as JSON.
+// and values are kept as JSON, a value of at most [Config].MaxRecord bytes.
 //
 // Of an undo it is told once it is done.
 func On[Q effect.Request[R], R, A any](name string, f func(q Q, r Reply[R]) A, opts ...Option) RequestType {

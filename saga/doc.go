@@ -124,8 +124,11 @@
 //
 // A reducer that panics or returns what makes no sense leaves its saga Stuck as it
 // was before, with the input parked; what follows for that saga waits in order,
-// and other sagas go on. So does a record that would become too large. Messages
-// are known by their ids, of which a saga remembers the last 128.
+// and other sagas go on. So does a record that would become too large. A result that
+// is too large leaves its saga Stuck too, with the effect pending, which was done: it
+// is no failure, on which a reducer would act as if the outcome were unknown. The
+// bound of both is [Config].MaxRecord. Messages are known by their ids, of which a
+// saga remembers the last 128.
 //
 // # Concurrency
 //

@@ -12,8 +12,10 @@ import (
 // beats says that the worker lives, and sees to it that it owns its share.
 func (x *run) beats(ctx context.Context) {
 	for ctx.Err() == nil {
+		began := x.runtime.Now()
 		x.beat(ctx)
-		_ = x.beatBell.wait(ctx, x.config.Heartbeat)
+		// However long it took: others count from when the store was told.
+		_ = x.beatBell.wait(ctx, x.config.Heartbeat-max(0, x.runtime.Now().Sub(began)))
 	}
 }
 
@@ -22,13 +24,15 @@ func (x *run) beat(ctx context.Context) {
 	if began.Sub(x.beatAt) > x.config.Lease {
 		x.disown(ctx) // the process stood still: others may have taken over
 	}
-	bounded, cancel := x.briefly(ctx)
-	defer cancel()
 	x.mu.Lock()
 	w := x.worker
 	w.Draining = x.draining || x.drained
 	x.mu.Unlock()
-	fleet, err := x.store.Beat(bounded, w, x.config.Lease)
+	var fleet Fleet
+	err := x.briefly(ctx, func(ctx context.Context) (err error) {
+		fleet, err = x.store.Beat(ctx, w, x.config.Lease)
+		return err
+	})
 	switch {
 	case errors.Is(err, ErrFenced):
 		x.disown(ctx)
@@ -39,18 +43,27 @@ func (x *run) beat(ctx context.Context) {
 		return
 	}
 	x.beatAt = began
-	x.follow(bounded, ctx, &fleet)
+	x.follow(ctx, &fleet)
 }
 
-// briefly is ctx for calls of the store that are to be over by the next beat, as those
-// are for which a shutdown waits.
-func (x *run) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	timer := x.runtime.AfterFunc(min(x.config.Heartbeat, x.config.StoreTimeout), cancel)
-	return ctx, func() {
-		timer.Stop()
-		cancel()
+// errSlow is that the store was given up.
+var errSlow = errors.New("no answer")
+
+// briefly makes a call of the store that is to be over by the next beat, as those are
+// for which a shutdown waits. Its error says so if it was not.
+func (x *run) briefly(ctx context.Context, call func(context.Context) error) error {
+	bounded, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	field, most := "Heartbeat", x.config.Heartbeat
+	if x.config.StoreTimeout < most {
+		field, most = "StoreTimeout", x.config.StoreTimeout
 	}
+	defer x.runtime.AfterFunc(most, func() { cancel(errSlow) }).Stop()
+	err := call(bounded)
+	if err != nil && context.Cause(bounded) == errSlow { //nolint:errorlint // it is that very one
+		err = fmt.Errorf("the store has not answered within Config.%s, which is %v: %w", field, most, err)
+	}
+	return err
 }
 
 // disown takes all shards for another's.
@@ -61,7 +74,7 @@ func (x *run) disown(ctx context.Context) {
 
 // follow brings what this process takes for its own in line with the fleet, and
 // claims or gives up what is missing to its share or beyond it.
-func (x *run) follow(bounded, ctx context.Context, fleet *Fleet) {
+func (x *run) follow(ctx context.Context, fleet *Fleet) {
 	pauses := map[string]bool{}
 	for _, p := range fleet.Pauses {
 		if p.Paused {
@@ -78,7 +91,11 @@ func (x *run) follow(bounded, ctx context.Context, fleet *Fleet) {
 	x.mu.Unlock()
 	mine, claims := x.share(fleet, drained)
 	if len(claims) > 0 {
-		claimed, err := x.store.Claim(bounded, x.worker, claims)
+		var claimed []Lease
+		err := x.briefly(ctx, func(ctx context.Context) (err error) {
+			claimed, err = x.store.Claim(ctx, x.worker, claims)
+			return err
+		})
 		if err != nil {
 			x.failed(ctx, "Claim", err)
 		}
@@ -224,9 +241,8 @@ func (x *run) release(ctx context.Context, shards []Shard, leases []Lease) {
 	}
 	timer.Stop()
 	cancel()
-	bounded, cancel := x.briefly(context.WithoutCancel(ctx))
-	defer cancel()
-	if err := x.store.Release(bounded, x.worker, leases); err != nil {
+	err := x.briefly(context.WithoutCancel(ctx), func(ctx context.Context) error { return x.store.Release(ctx, x.worker, leases) })
+	if err != nil {
 		x.config.Hooks.StoreFailed("Release", err) // it is tried again with the next beat
 	}
 }

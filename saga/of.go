@@ -46,7 +46,8 @@ func (Of[A]) Do(request any, opts ...Option) effect.Effect[A] {
 
 // After reduces a when d has passed, also if the process ends meanwhile. It
 // replaces a timer of the same key; with "" it replaces none and cannot be
-// cancelled. No timer fires when the saga has ended.
+// cancelled. A key that begins with # leaves the saga Stuck: those are of timers
+// without one. No timer fires when the saga has ended.
 func (Of[A]) After(key string, d time.Duration, a A) effect.Effect[A] {
 	if key == "" {
 		return effect.Of[A]{}.After(nil, d, a)

@@ -20,6 +20,7 @@ type Operator struct {
 	now   func() time.Time
 	known func(name string) error
 	kinds map[string]*kind // nil without a program
+	most  int              // bytes of a result, 0 if that is not known
 }
 
 // NewOperator makes an operator for a store.
@@ -210,8 +211,8 @@ func (o *Operator) MarkUndone(ctx context.Context, id ID, effectID string, by By
 // ErrNotPending once it was taken.
 //
 // The operator of a [Runner] knows the types of results: a value that is none of
-// the effect's is an *eventstore.InputError, and changes nothing. One of
-// [NewOperator] does not: see [Intervention].
+// the effect's, or larger than [Config].MaxRecord, is an *eventstore.InputError, and
+// changes nothing. One of [NewOperator] does not: see [Intervention].
 func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value any, failure error, by By) (Intervention, error) {
 	in := input{Kind: replyInput, Actor: by.Actor, Reason: by.Reason}
 	if failure != nil {
@@ -221,6 +222,9 @@ func (o *Operator) Resolve(ctx context.Context, id ID, effectID string, value an
 		data, err := json.Marshal(value)
 		if err != nil {
 			return Intervention{}, fmt.Errorf("resolve %q: encode the value: %w", effectID, err)
+		}
+		if o.most > 0 && len(data) > o.most {
+			return Intervention{}, fmt.Errorf("resolve %q: %w", effectID, inputError("value", fmt.Sprintf("%d bytes long", len(data)), "at most %d", o.most))
 		}
 		in.Value = data
 	}
@@ -281,7 +285,9 @@ func (o *Operator) check(h *head, in *input) (unchecked bool, err error) {
 
 // PauseType stops all sagas of a type: no decision is made and no effect begun
 // until ResumeType. Starts are refused with ErrPaused, but for those that another
-// worker was asked for before, which wait; signals are kept. Workers learn of it
+// worker was asked for before, which wait; signals and cancellations are kept. What
+// operators do to one of its sagas is recorded, and nothing comes of it until then;
+// [Operator.Workers] tells which types are paused. Workers learn of it
 // within a heartbeat.
 func (o *Operator) PauseType(ctx context.Context, name string, by By) error {
 	return o.setPaused(ctx, "pause", Pause{Type: name, Paused: true}, by)

@@ -148,9 +148,8 @@ func (x *run) quit(ctx context.Context) {
 	if fenced {
 		return
 	}
-	bounded, cancel := x.briefly(ctx)
-	defer cancel()
-	if err := x.store.Leave(bounded, x.worker); err != nil {
+	err := x.briefly(ctx, func(ctx context.Context) error { return x.store.Leave(ctx, x.worker) })
+	if err != nil {
 		x.config.Hooks.StoreFailed("Leave", err) // the lease runs out by itself
 	}
 }

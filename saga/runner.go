@@ -86,7 +86,7 @@ func New(s Store, cfg Config, sagas ...Saga) (*Runner, error) {
 		r.deciders[k.name] = r.decider(k)
 	}
 	r.types = sortedKeys(r.kinds)
-	r.Operator = &Operator{store: s, now: func() time.Time { return r.runtime.Now() }, known: r.known, kinds: r.kinds}
+	r.Operator = &Operator{store: s, now: func() time.Time { return r.runtime.Now() }, known: r.known, kinds: r.kinds, most: r.config.MaxRecord}
 	r.committer = newCommitter(r)
 	r.machines, err = store.NewKeyed(newMachine, reducer.Reducer[machine, event](&host{deciders: r.deciders, resident: r.config.Resident}),
 		store.KeyedConfig[ID, machine]{
@@ -181,7 +181,8 @@ func (r *Runner) Signal(ctx context.Context, id ID, messageID string, action any
 // Cancel has a saga compensate. It is no error if it does so already, or has
 // done. Errors: ErrNotFound, ErrPivoted after the point of no return, ErrEnded.
 // Where another worker owns the saga the cancellation is kept in its inbox, and
-// may then find that it comes too late; see [Hooks].Refused.
+// may then find that it comes too late; see [Hooks].Refused. While the type is
+// paused it is kept as well, and nothing is undone until [Operator.ResumeType].
 func (r *Runner) Cancel(ctx context.Context, id ID, reason string) error {
 	in := input{Kind: cancelInput, Message: cancelID, Reason: reason}
 	id, err := r.incoming(ctx, id, &in, nil)

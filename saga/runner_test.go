@@ -423,7 +423,7 @@ func TestForeignEffectsAreNamed(t *testing.T) {
 			"bad undo": "request saga_test.Charge is not one of Types.Requests", "bad key": "key is 7 (int)", "late for one": "is said where its type is registered",
 			"bad timer": "want at least 0", "bad action": "action saga_test.unregistered is not one of", "endless": "sends more than 1000 actions",
 			"cancel nothing": "want a string that is not empty", "key of do": `Do: Key of "fetch" is "\xff", want UTF-8`,
-			"key of after": `After: key is "\xff" (string), want`, "key of cancel": `Cancel: key is "\xff" (string), want`, "unencodable": "there are no words for it",
+			"key of after": `After: key is "\xff" (string), want`, "key of its own": `After: key is "#2/0", want one that does not begin with "#"`, "key of cancel": `Cancel: key is "\xff" (string), want`, "unencodable": "there are no words for it",
 		} {
 			id := counter.ID(strings.ReplaceAll(name, " ", "-"))
 			_, err := o.runner.Start(t.Context(), id, foreign{name})

@@ -43,7 +43,7 @@ type Effect struct {
 
 // Timer is an action that is due.
 type Timer struct {
-	Key    string
+	Key    string // one that begins with # is of a timer without a name
 	At     time.Time
 	Action string
 	Data   json.RawMessage

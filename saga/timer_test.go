@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed57833328/rondo/saga"
@@ -102,4 +103,36 @@ func TestTimersOfSleepersAreNotInMemory(t *testing.T) {
 			require.Equal(t, 1, b.count(fmt.Sprint(i)), i)
 		}
 	})
+}
+
+// Timers that users named with a # while that was not refused fire, and are cancelled.
+func TestTimersOfOldNames(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"fire": 1, "cancel": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				home, id := newHome(), counter.ID("a")
+				at := saga.Recordable(time.Now())
+				due := at.Add(time.Minute)
+				verdicts, err := home.Commit(t.Context(), []saga.Change{{
+					Record: saga.Record{
+						ID: id, Sequence: 1, Commit: uuid.New(), Schema: 1, Status: saga.Running, State: []byte(`{"N":0,"Text":""}`), Due: due, Started: at, Updated: at,
+						Work: fmt.Appendf(nil, `{"timers":[{"key":"#old","at":%q,"action":{"name":"add","data":{"N":1}}}]}`, due.Format(time.RFC3339Nano)),
+					},
+					Entry: saga.Entry{Sequence: 1, At: at, Kind: "start", Data: []byte(`{"status":"running"}`)},
+				}})
+				require.NoError(t, err)
+				require.Equal(t, []saga.Verdict{saga.Committed}, verdicts)
+				o := open(t, home, newHouse(), saga.Config{Handlers: counterHandlers(nil)}, counter)
+				o.redefined = true // the history has but that
+				require.NoError(t, store.Sleep(t.Context(), time.Second))
+				if name == "cancel" {
+					require.NoError(t, o.runner.Signal(t.Context(), id, "m", foreign{"cancel old"}))
+				}
+				require.NoError(t, store.Sleep(t.Context(), time.Hour))
+				require.Equal(t, n, o.count("a"))
+			})
+		})
+	}
 }

@@ -158,8 +158,13 @@ func show(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	paused, err := c.pauseOf(ctx, id.Type)
+	if err != nil {
+		return err
+	}
 	if c.json {
 		v := viewSnapshot(&s)
+		v.TypePaused = viewPause(paused)
 		for i := range waiting {
 			v.Waiting = append(v.Waiting, waitingView(waiting[i]))
 		}
@@ -167,6 +172,7 @@ func show(ctx context.Context, c *call) error {
 	}
 	c.writeSnapshot(&s)
 	c.writeWaiting(waiting)
+	c.writeWaits(&s, paused)
 	return nil
 }
 
@@ -320,8 +326,8 @@ func workers(ctx context.Context, c *call) error {
 	if len(r.Workers) == 0 {
 		fmt.Fprintln(c.out, "nobody runs sagas")
 	}
-	for _, p := range r.Pauses {
-		fmt.Fprintf(c.out, "type %s is paused since %s by %s because %s\n", p.Type, p.At.Format(time.RFC3339), p.Actor, oneLine(p.Reason))
+	for i := range r.Pauses {
+		fmt.Fprintln(c.out, pauseText(&r.Pauses[i]))
 	}
 	return nil
 }

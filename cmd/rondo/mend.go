@@ -76,18 +76,23 @@ func mend(do func(context.Context, *call, saga.ID) (saga.Intervention, error)) f
 		if err != nil {
 			return err
 		}
+		paused, err := c.pauseOf(ctx, id.Type) // before anything is done
+		if err != nil {
+			return err
+		}
 		done, err := do(ctx, c, id)
 		if err != nil {
 			return err
 		}
 		if c.json {
-			return c.writeJSON(changeView{done.Done, done.Unchecked, viewSnapshot(&done.Before), viewSnapshot(&done.After)})
+			return c.writeJSON(changeView{done.Done, done.Unchecked, viewSnapshot(&done.Before), viewSnapshot(&done.After), viewPause(paused)})
 		}
 		if c.name == "resolve" {
 			c.writeResolved(&done)
-			return nil
+		} else {
+			c.writeChange(&done)
 		}
-		c.writeChange(&done)
+		c.writeWaits(&done.After, paused)
 		return nil
 	}
 }
@@ -108,6 +113,20 @@ func resolve(ctx context.Context, c *call, id saga.ID) (saga.Intervention, error
 		}
 	}
 	return c.op.Resolve(ctx, id, c.args[1], json.RawMessage(c.value), failure, c.by)
+}
+
+// pauseOf is the pause of a type, nil if it goes on.
+func (c *call) pauseOf(ctx context.Context, name string) (*saga.Pause, error) {
+	r, err := c.op.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.Pauses {
+		if r.Pauses[i].Type == name {
+			return &r.Pauses[i], nil
+		}
+	}
+	return nil, nil //nolint:nilnil // it is not paused
 }
 
 // writeResolved tells what result an effect was given.

@@ -127,8 +127,14 @@ func (a *app) saga(ctx context.Context, args []string) int {
 	return status(err)
 }
 
+// others are names that commands have elsewhere.
+var others = map[string]string{"cancel": "compensate", "timeline": "history"}
+
 // nearest names the command that was meant, perhaps.
 func nearest(name string, commands []sagaCommand) string {
+	if other := others[name]; other != "" {
+		return fmt.Sprintf(" (%s?)", other)
+	}
 	for _, c := range commands {
 		if len(name) > 2 && (strings.HasPrefix(c.name, name[:3]) || strings.Contains(c.name, name)) {
 			return fmt.Sprintf(" (%s?)", c.name)
@@ -242,7 +248,8 @@ func (e *advised) Unwrap() error { return e.error }
 // wanted is in which status a command makes sense.
 var wanted = map[string]string{
 	"retry": "running, compensating or stuck", "redrive": "stuck at a dead letter", "resume": "paused or stuck",
-	"resolve": "not terminated", "compensate": "running, or was so before it was stuck or paused",
+	"resolve":     "not terminated, and not stuck at an input: redrive takes that up again, resume drops it",
+	"compensate":  "running, or was so before it was stuck or paused",
 	"mark-undone": "not ended", "pause": "running or compensating", "terminate": "not ended",
 }
 

@@ -313,6 +313,16 @@ func TestMend(t *testing.T) {
 		d.reaches(orders.ID("taken"), saga.Compensated, nil)
 
 		d.ordered(orders.ID("left"), "book", saga.Running)
+		d.ordered(orders.ID("bad"), "book", saga.Running)
+		d.must("resolve", "order/bad", "order/bad/2/0", "--value", "7")
+		d.reaches(orders.ID("bad"), saga.Stuck, nil)
+		require.Contains(t, d.must("redrive", "order/bad"), "order/bad: stuck → running\nthe input it was stuck at is taken up again: reply order/bad/2/0\n")
+		d.reaches(orders.ID("bad"), saga.Stuck, nil)
+		_, errs, status := d.rondo("resolve", "order/bad", "order/bad/2/0", "--value", "7", "--actor", "ada", "--reason", "a test")
+		require.Equal(t, refused, status)
+		require.Contains(t, errs, "saga resolve is for one that is not terminated, and not stuck at an input: redrive takes that up again, resume drops it\n")
+		require.Contains(t, d.must("resume", "order/bad"), "order/bad: stuck → running\nthe input it was stuck at is dropped: reply order/bad/2/0\n")
+
 		out = d.must("terminate", "order/left")
 		require.Contains(t, out, "order/left: running → terminated\nthis is left as it is:\npending\n  order/left/2/0  ship")
 
@@ -353,8 +363,21 @@ func TestFleet(t *testing.T) {
 		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
 		_, err := d.runner.Start(t.Context(), orders.ID("no"), saga.Begin[order]{})
 		require.ErrorIs(t, err, saga.ErrPaused)
+		note := `type order is paused since \S+ by ada because a test: nothing is done until resume-type order\n$`
+		for _, args := range [][]string{{"compensate", "order/waits", "--dry-run"}, {"resume", "order/poison"}, {"retry", "order/waits"}, {"resolve", "order/waits", "order/waits/2/0", "--value", "{}"}, {"compensate", "order/waits"}} {
+			require.Regexp(t, note, d.must(args...), "%s", args)
+		}
+		require.NotRegexp(t, note, d.must("terminate", "order/stuck"))
+		require.Regexp(t, note, d.does("show", "order/waits"))
+		var seen snapshotView
+		require.NoError(t, json.Unmarshal([]byte(d.does("show", "order/waits", "--json")), &seen))
+		require.Equal(t, "a test", seen.TypePaused.Reason)
+		var change changeView
+		require.NoError(t, json.Unmarshal([]byte(d.must("retry", "order/waits", "--json")), &change))
+		require.Equal(t, "order", change.TypePaused.Type)
 		d.must("resume-type", "order")
 		require.NotContains(t, d.does("workers"), "paused")
+		require.NotRegexp(t, note, d.does("show", "ac%3Ame:order/a/b"))
 
 		d.must("drain", "depot-1")
 		require.NoError(t, store.Sleep(t.Context(), 10*time.Second))
@@ -400,6 +423,8 @@ func TestSagaErrors(t *testing.T) {
 		}{
 			{"destroy", misuse, `there is no command "destroy" of saga: see rondo saga help`},
 			{"rety order/x", misuse, `there is no command "rety" of saga (retry?)`},
+			{"cancel order/x", misuse, `there is no command "cancel" of saga (compensate?)`},
+			{"timeline order/x", misuse, `there is no command "timeline" of saga (history?)`},
 			{"list --colour", misuse, "flag provided but not defined: -colour: see rondo saga list -h"},
 			{"list more", misuse, `saga list has an argument more than it wants, "more": want none`},
 			{"list --status odd", misuse, `--status has "odd", want some of running, compensating, stuck`},

@@ -42,6 +42,8 @@ type snapshotView struct {
 	Trace   string          `json:"trace,omitempty"`
 	Parent  string          `json:"parent,omitempty"`
 	Waiting []waitingView   `json:"waiting,omitempty"`
+	// TypePaused is what show tells of the type.
+	TypePaused *pauseView `json:"typePaused,omitempty"`
 }
 
 type waitingView struct {
@@ -104,6 +106,8 @@ type changeView struct {
 	Unchecked bool         `json:"unchecked,omitempty"` // a value whose type is not known here
 	Before    snapshotView `json:"before"`
 	After     snapshotView `json:"after"`
+	// TypePaused is why it does not go on.
+	TypePaused *pauseView `json:"typePaused,omitempty"`
 }
 
 type entryView struct {
@@ -153,6 +157,13 @@ type pauseEntryView struct {
 	Actor   string    `json:"actor"`
 	Reason  string    `json:"reason"`
 	At      time.Time `json:"at"`
+}
+
+func viewPause(p *saga.Pause) *pauseView {
+	if p == nil {
+		return nil
+	}
+	return &pauseView{p.Type, p.Actor, p.Reason, p.At}
 }
 
 func viewRoster(r *saga.Roster) rosterView {

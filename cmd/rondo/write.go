@@ -143,12 +143,31 @@ func (a *app) writeChange(done *saga.Intervention) {
 		would = ": a dry run, nothing was done"
 	}
 	fmt.Fprintf(a.out, "%s: %s → %s%s\n", done.After.ID, done.Before.Status, done.After.Status, would)
+	switch parked := done.Before.Parked; {
+	case parked == "":
+	case done.After.Parked == "":
+		fmt.Fprintf(a.out, "the input it was stuck at is dropped: %s\n", parked)
+	case done.After.Status != saga.Stuck:
+		fmt.Fprintf(a.out, "the input it was stuck at is taken up again: %s\n", parked)
+	}
 	if done.After.Status == saga.Terminated && len(done.After.Pending)+len(done.After.Undo) > 0 {
 		fmt.Fprintln(a.out, "this is left as it is:")
 	}
 	now := a.now()
 	a.writeEffects("pending", done.After.Pending, "", now)
 	a.writeEffects("to be undone, the last first", done.After.Undo, "/undo", now)
+}
+
+// writeWaits tells that a saga would go on, and why it does not.
+func (a *app) writeWaits(s *saga.Snapshot, paused *saga.Pause) {
+	if paused != nil && (s.Status == saga.Running || s.Status == saga.Compensating) {
+		fmt.Fprintf(a.out, "%s: nothing is done until resume-type %s\n", pauseText(paused), paused.Type)
+	}
+}
+
+// pauseText is since when a type is paused, by whom and why.
+func pauseText(p *saga.Pause) string {
+	return fmt.Sprintf("type %s is paused since %s by %s because %s", p.Type, p.At.Format(time.RFC3339), p.Actor, oneLine(p.Reason))
 }
 
 func number(n int) string {

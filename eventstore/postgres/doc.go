@@ -118,7 +118,8 @@
 // it ends the connection is nobody's again, and a query on rondo.events gives
 // nothing. Events are read and appended: no policy lets them be changed or
 // deleted. Superusers and roles with BYPASSRLS are exempt, as PostgreSQL has it,
-// so an application should be neither; pg_dump has to be run by one that is.
+// so an application should be neither; pg_dump has to be run by one that is. With
+// the setting row_security off every call fails, and says so.
 //
 // # Errors
 //

@@ -224,6 +224,27 @@ func TestMissingRights(t *testing.T) {
 	requireError(t, err, "42501", "lacks a right, the heads of the migrations say which it needs", false)
 }
 
+// A server that is told to fail instead of keeping tenants apart lacks no right.
+func TestRowSecurityOff(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]string{"role": "ALTER ROLE ", "database": "ALTER DATABASE "} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := postgrestest.New(t)
+			_, err := open(t, db, postgres.Config{}).Append(t.Context(), one("a"))
+			require.NoError(t, err)
+			db.Exec(t, set+db.Name+` SET row_security = off`)
+			s, err := postgres.Open(t.Context(), db.URL, postgres.Config{})
+			if err == nil {
+				defer func() { require.NoError(t, s.Close()) }()
+				_, err = s.Append(t.Context(), one("a"))
+			}
+			requireError(t, err, "42501", "the setting row_security is off for the role or the database, and has to be on", false)
+			require.NotContains(t, err.Error(), "lacks a right")
+		})
+	}
+}
+
 // That connecting took too long is not the caller's own deadline.
 func TestConnectingTakesTooLong(t *testing.T) {
 	t.Parallel()

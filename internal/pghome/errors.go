@@ -61,6 +61,10 @@ var reasons = map[string]struct {
 	IdleSession:      {"the server ended the connection: it was idle for too long", true},
 }
 
+// rowSecurity is where the server refuses what a policy would leave rows out of, since
+// it was told to: the code is that of a missing right, and the text may be translated.
+const rowSecurity = "check_enable_rls"
+
 // Trouble is what an error of pgx says.
 type Trouble struct {
 	// Code is PostgreSQL's, "" if the error is not the server's.
@@ -81,6 +85,8 @@ func Explain(err error) Trouble {
 	switch {
 	case errors.As(err, &refused) && PoolerLost(refused):
 		return Trouble{Code: refused.Code, Reason: "a pooler lost the server", Retryable: true}
+	case errors.As(err, &refused) && refused.Code == NoPrivilege && refused.Routine == rowSecurity:
+		return Trouble{Code: refused.Code, Reason: "the setting row_security is off for the role or the database, and has to be on"}
 	case errors.As(err, &refused):
 		known := reasons[refused.Code]
 		return Trouble{Code: refused.Code, Reason: known.text, Retryable: known.retryable}

@@ -21,3 +21,12 @@ func TestExplainWhatAPoolerSays(t *testing.T) {
 	require.False(t, pghome.PoolerLost(malformed))
 	require.Equal(t, pghome.Trouble{Code: "08P01"}, pghome.Explain(malformed))
 }
+
+// That row_security is off is told in any language.
+func TestExplainRowSecurity(t *testing.T) {
+	t.Parallel()
+	off := &pgconn.PgError{Severity: "FEHLER", SeverityUnlocalized: "ERROR", Code: "42501", Message: "Auswirkung", Routine: "check_enable_rls"}
+	require.Contains(t, pghome.Explain(off).Reason, "row_security is off")
+	off.Routine = "aclcheck_error"
+	require.Contains(t, pghome.Explain(off).Reason, "lacks a right")
+}
