@@ -53,8 +53,8 @@ const (
 	started  = "started"
 	existing = "existing"
 	rested   = "rested" // it was told to, and all that it has started has ended
-	doing    = "doing" // an effect is about to be noted
-	done     = "done"  // it was noted
+	doing    = "doing"  // an effect is about to be noted
+	done     = "done"   // it was noted
 	decided  = "decided"
 	hangs    = "hangs"   // the commit waits
 	judged   = "verdict" // of that commit
