@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,22 +23,20 @@ import (
 	sagamemory "github.com/seed57833328/rondo/saga/memory"
 )
 
-// begin serves a sale in memory.
-func begin(t *testing.T) (*httptest.Server, eventstore.Store) {
+// begin begins a sale in memory, and returns what serves it.
+func begin(t *testing.T) (http.Handler, eventstore.Store) {
 	t.Helper()
 	log, err := memory.New(memory.Config{})
 	require.NoError(t, err)
 	s, err := sale.New(log, sagamemory.New(sagamemory.Config{}), sale.Config{})
 	require.NoError(t, err)
 	require.NoError(t, s.Run(t.Context()))
-	server := httptest.NewServer(api.New(s, log))
 	t.Cleanup(func() {
-		server.Close()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		require.NoError(t, s.Close(ctx))
 	})
-	return server, log
+	return api.New(s, log), log
 }
 
 var (
@@ -46,9 +45,14 @@ var (
 )
 
 // The curl commands of the README are requests that give the output that is
-// printed there.
+// printed there. On virtual time: however slow the machine is, a card is charged when
+// nobody has anything else to do.
 func TestREADME(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, readme)
+}
+
+func readme(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
 	server, _ := begin(t)
@@ -63,7 +67,7 @@ func TestREADME(t *testing.T) {
 				continue
 			}
 			line, want, _ := strings.Cut(command, "\n")
-			got := curl(t, server.URL, words(line))
+			got := curl(t, server, words(line))
 			if strings.HasSuffix(line, "/reservations/cat/cancel") {
 				// Whether the card was charged by then is a matter of moments.
 				want, got = refunded.ReplaceAllString(want, ""), refunded.ReplaceAllString(got, "")
@@ -89,10 +93,7 @@ func TestNoRoute(t *testing.T) {
 		{"GET", "/nothing", http.StatusNotFound, "", "there is no GET /nothing"},
 		{"DELETE", "/reservations", http.StatusMethodNotAllowed, "POST", "there is no DELETE /reservations, want POST"},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), c.method, server.URL+c.path, nil)
-		require.NoError(t, err)
-		answer, err := server.Client().Do(r)
-		require.NoError(t, err)
+		answer := serve(server, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
 		var details struct {
 			Status int
 			Detail string
@@ -119,8 +120,14 @@ func words(line string) (all []string) {
 	return all
 }
 
+func serve(server http.Handler, r *http.Request) *http.Response {
+	w := httptest.NewRecorder()
+	server.ServeHTTP(w, r)
+	return w.Result()
+}
+
 // curl does what curl does with these arguments.
-func curl(t *testing.T, server string, args []string) string {
+func curl(t *testing.T, server http.Handler, args []string) string {
 	t.Helper()
 	method, url, body, format := http.MethodGet, "", "", ""
 	header := http.Header{}
@@ -141,14 +148,12 @@ func curl(t *testing.T, server string, args []string) string {
 			format = value()
 		default:
 			require.False(t, strings.HasPrefix(args[i], "-"), "curl %s", args[i])
-			url = strings.Replace(args[i], "localhost:8080", server, 1)
+			url = strings.TrimPrefix(args[i], "localhost:8080")
 		}
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	require.NoError(t, err)
+	request := httptest.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	request.Header = header
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
+	response := serve(server, request)
 	defer func() { require.NoError(t, response.Body.Close()) }()
 	got, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
@@ -164,11 +169,15 @@ func curl(t *testing.T, server string, args []string) string {
 // tells of, and a session that sends it along is answered by this log.
 func TestPositions(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, positions)
+}
+
+func positions(t *testing.T) {
 	server, log := begin(t)
 	// ask returns the position of an answer, and the types of the events up to it.
 	ask := func(args string) (position string, types []string) {
 		t.Helper()
-		body, position, there := strings.Cut(curl(t, server.URL, append(strings.Fields(args), "-w", "position=%header{rondo-position}")), "position=")
+		body, position, there := strings.Cut(curl(t, server, append(strings.Fields(args), "-w", "position=%header{rondo-position}")), "position=")
 		p, err := strconv.ParseInt(position, 10, 64)
 		require.True(t, there)
 		require.NoError(t, err, "curl %s: %s", args, body)
@@ -186,7 +195,7 @@ func TestPositions(t *testing.T) {
 
 	held, types := ask(`-d {"reservation":"ann","event":"gala","section":"x","quantity":1} localhost:8080/reservations`)
 	require.Contains(t, types, "inventory.held")
-	seats := curl(t, server.URL, []string{"-H", "Rondo-Position: " + held, "localhost:8080/events/gala/sections/x"})
+	seats := curl(t, server, []string{"-H", "Rondo-Position: " + held, "localhost:8080/events/gala/sections/x"})
 	require.Contains(t, seats, `"free":5`)
 	_, types = ask(`localhost:8080/reservations/ann?wait=10s`)
 	require.Contains(t, types, "ticket.issued")
@@ -200,7 +209,7 @@ func TestPositions(t *testing.T) {
 	require.Contains(t, types, "ticket.voided")
 
 	for want, status := range map[string]string{last: "200", last + "0": "503", "-1": "400", "soon": "400"} {
-		got := curl(t, server.URL, []string{"-H", "Rondo-Position: " + want, "localhost:8080/reservations/ann", "-w", "%{http_code}"})
+		got := curl(t, server, []string{"-H", "Rondo-Position: " + want, "localhost:8080/reservations/ann", "-w", "%{http_code}"})
 		require.True(t, strings.HasSuffix(got, status), "Rondo-Position: %s: %s", want, got)
 	}
 }
@@ -237,7 +246,7 @@ func TestBadRequests(t *testing.T) {
 		{`-d {"reservation":"ann","event":"gala","section":"x","quantity":2} localhost:8080/reservations`, "409", `"code":"idempotency-key-reused"`},
 		{`localhost:8080/nowhere`, "404", `there is no GET /nowhere`},
 	} {
-		got := curl(t, server.URL, append(strings.Fields(c.args), "-w", "%{http_code}"))
+		got := curl(t, server, append(strings.Fields(c.args), "-w", "%{http_code}"))
 		require.Contains(t, got, c.want, "curl %.100s", c.args)
 		require.True(t, strings.HasSuffix(got, c.status), "curl %.100s: %s", c.args, got)
 	}
