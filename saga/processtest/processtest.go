@@ -223,6 +223,8 @@ func zombieTest(r *rig) {
 	_, err = client.Start(r.Context(), id, begin{})
 	require.NoError(r, err)
 	a.await(hangs)
+	a.tell(calm)
+	a.await(calmed)
 	a.stop()
 	stopped := time.Now()
 	b := r.spawn(task{Worker: "b"}, 0)

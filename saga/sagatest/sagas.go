@@ -528,12 +528,20 @@ func chaosTest(f *fleet) {
 		})
 	}
 	group.Go(func() {
-		for n := 0; ; n++ {
+		for n, before := 0, 0; ; n++ {
 			select {
 			case <-stop:
 				return
 			case <-time.After(150 * time.Millisecond):
 			}
+			for f.world.called() == before { // or a slow machine would come to nothing
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
+			before = f.world.called()
 			ring.Lock()
 			i := n % len(processes)
 			processes[i].crash()
