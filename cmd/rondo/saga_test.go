@@ -526,7 +526,7 @@ func TestHomes(t *testing.T) {
 		home, done, err := openHome(t.Context(), url)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, done()) })
-		d := openDepot(t, home, saga.Config{Heartbeat: 100 * time.Millisecond, Lease: 2 * time.Second, Poll: 20 * time.Millisecond})
+		d := openDepot(t, home, saga.Config{Heartbeat: 100 * time.Millisecond, Lease: time.Minute, Poll: 20 * time.Millisecond})
 		d.ordered(orders.ID("stuck"), "broken refused", saga.Stuck)
 		out, errs, status := rondo(t, "saga", "list", "--db", url, "--status", "stuck")
 		require.Equal(t, 0, status, errs)

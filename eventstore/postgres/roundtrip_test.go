@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -26,6 +27,8 @@ func openTapped(t *testing.T, conns int32) (*Store, *postgrestest.Database, *wir
 	config, err := pgxpool.ParseConfig(db.URL)
 	require.NoError(t, err)
 	config.MaxConns = conns
+	// Not even if it was idle for a second, on a machine that is busy with something else.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	w := &wire{}
 	w.tap(config)
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)

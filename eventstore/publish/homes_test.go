@@ -190,9 +190,10 @@ func takeover(t place) {
 	require.Equal(t, wanted(t, db, eventstore.Filter{}), first(t, got.positions()))
 	close(finish)
 	lost.wait(t)
-	one.stop()
-	require.ErrorIs(t, one.wait(), context.Canceled)
-	two.shutdown()
+	for _, r := range []*running{one, two} {
+		r.stop()
+		require.ErrorIs(t, r.wait(), context.Canceled) // there may be no time to release the lease
+	}
 	require.Equal(t, last, checkpoint(ctx, t, db))
 }
 
@@ -305,7 +306,7 @@ func long(t place) {
 		}
 	}, cfg)
 	saved.wait(t)
-	require.IsIncreasing(t, append([]int64{0}, tokens...))
+	require.IsNonDecreasing(t, append([]int64{1}, tokens...)) // one that was taken for lost may still be its own
 	require.Equal(t, wanted(t, db, eventstore.Filter{})[0], checkpoint(ctx, t, db))
 }
 

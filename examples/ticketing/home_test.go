@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
@@ -161,39 +162,42 @@ func TestPasswordIsNotShown(t *testing.T) {
 	require.NotContains(t, stdout+stderr, "geheim")
 }
 
-// The right to run a sale is certain before anything is written.
+// The right to run a sale is certain before anything is written. On virtual time, so
+// that the lease is renewed when the test waits, and at no other moment.
 func TestLeaseThatHasRunOut(t *testing.T) {
 	t.Parallel()
-	home, err := memory.New(memory.Config{})
-	require.NoError(t, err)
-	lost := make(chan error, 1)
-	l, err := takeLease(t.Context(), home, func(*eventstore.LeaseHeldError) { t.Error("nobody holds it") }, func(err error) { lost <- err })
-	require.NoError(t, err)
-	opens := eventstore.Write{Stream: "x", Expected: eventstore.Any, Events: []eventstore.Event{{Type: "x"}}}
-	_, err = l.Append(t.Context(), opens)
-	require.NoError(t, err)
-
-	l.mu.Lock()
-	l.ends = l.ends.Add(-2 * leaseFor) // as if it had been stopped for long
-	l.mu.Unlock()
-	_, err = l.Append(t.Context(), opens)
-	require.ErrorIs(t, err, uncertainError{})
-	require.True(t, eventstore.Retryable(err))
-
-	require.NoError(t, home.ReleaseLease(t.Context(), l.held)) // and another has taken it
-	_, err = home.AcquireLease(t.Context(), leaseName, "another", 10*leaseFor)
-	require.NoError(t, err)
-	require.ErrorAs(t, <-lost, new(takenError))
-	_, err = l.Append(t.Context(), opens)
-	require.ErrorAs(t, err, new(takenError))
-	require.True(t, eventstore.Retryable(err), "it is no verdict")
-	require.NoError(t, l.giveUp(t.Context()))
-
-	// Who comes then hears that it is held, once the other has renewed it.
-	_, err = takeLease(t.Context(), home, func(held *eventstore.LeaseHeldError) {
-		require.Equal(t, "another", held.Owner)
-		_, err := home.AcquireLease(t.Context(), leaseName, "another", 20*leaseFor)
+	synctest.Test(t, func(t *testing.T) {
+		home, err := memory.New(memory.Config{})
 		require.NoError(t, err)
-	}, func(error) {})
-	require.ErrorAs(t, err, new(*eventstore.LeaseHeldError))
+		lost := make(chan error, 1)
+		l, err := takeLease(t.Context(), home, func(*eventstore.LeaseHeldError) { t.Error("nobody holds it") }, func(err error) { lost <- err })
+		require.NoError(t, err)
+		opens := eventstore.Write{Stream: "x", Expected: eventstore.Any, Events: []eventstore.Event{{Type: "x"}}}
+		_, err = l.Append(t.Context(), opens)
+		require.NoError(t, err)
+
+		l.mu.Lock()
+		l.ends = l.ends.Add(-2 * leaseFor) // as if it had been stopped for long
+		l.mu.Unlock()
+		_, err = l.Append(t.Context(), opens)
+		require.ErrorIs(t, err, uncertainError{})
+		require.True(t, eventstore.Retryable(err))
+
+		require.NoError(t, home.ReleaseLease(t.Context(), l.held)) // and another has taken it
+		_, err = home.AcquireLease(t.Context(), leaseName, "another", 10*leaseFor)
+		require.NoError(t, err)
+		require.ErrorAs(t, <-lost, new(takenError))
+		_, err = l.Append(t.Context(), opens)
+		require.ErrorAs(t, err, new(takenError))
+		require.True(t, eventstore.Retryable(err), "it is no verdict")
+		require.NoError(t, l.giveUp(t.Context()))
+
+		// Who comes then hears that it is held, once the other has renewed it.
+		_, err = takeLease(t.Context(), home, func(held *eventstore.LeaseHeldError) {
+			require.Equal(t, "another", held.Owner)
+			_, err := home.AcquireLease(t.Context(), leaseName, "another", 20*leaseFor)
+			require.NoError(t, err)
+		}, func(error) {})
+		require.ErrorAs(t, err, new(*eventstore.LeaseHeldError))
+	})
 }

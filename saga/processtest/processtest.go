@@ -94,18 +94,19 @@ func (r *rig) eventually(what string, holds func() bool) {
 	}
 }
 
-// allEnd waits until no saga is under way.
+// allEnd waits until no saga is under way. What waits is looked at first: the start of
+// a process that was killed becomes a saga, and not the other way round.
 func (r *rig) allEnd() {
 	r.Helper()
 	r.eventually("all sagas end", func() bool {
+		waiting, err := r.store.Inbox(r.Context(), shards(), 1)
+		if err != nil || len(waiting) > 0 {
+			return false
+		}
 		left, err := r.store.List(r.Context(), saga.Query{
 			Statuses: []saga.Status{saga.Running, saga.Compensating, saga.Stuck, saga.Paused}, Limit: 1,
 		})
-		if err != nil || len(left) > 0 {
-			return false
-		}
-		waiting, err := r.store.Inbox(r.Context(), shards(), 1)
-		return err == nil && len(waiting) == 0
+		return err == nil && len(left) == 0
 	})
 }
 
@@ -222,6 +223,8 @@ func zombieTest(r *rig) {
 	_, err = client.Start(r.Context(), id, begin{})
 	require.NoError(r, err)
 	a.await(hangs)
+	a.tell(calm)
+	a.await(calmed)
 	a.stop()
 	stopped := time.Now()
 	b := r.spawn(task{Worker: "b"}, 0)

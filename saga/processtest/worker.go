@@ -43,6 +43,7 @@ type task struct {
 // What a worker is told, a line each. When the lines end, so does it.
 const (
 	rest  = "rest" // start no more sagas
+	calm  = "calm" // be at work at nothing in the home, until told to go on
 	goOn  = "go"   // what hangs goes on; the starts begin
 	leave = "end"  // shut down
 )
@@ -53,6 +54,7 @@ const (
 	started  = "started"
 	existing = "existing"
 	rested   = "rested" // it was told to, and all that it has started has ended
+	calmed   = "calmed" // it was told to
 	doing    = "doing"  // an effect is about to be noted
 	done     = "done"   // it was noted
 	decided  = "decided"
@@ -90,6 +92,7 @@ type worker struct {
 
 	resting chan struct{}
 	going   chan struct{}
+	writes  sync.RWMutex // held for reading by who changes a lingering home
 }
 
 // tell writes a line, by one call of the system.
@@ -182,7 +185,13 @@ func (w *worker) obey() error {
 		switch lines.Text() {
 		case rest:
 			close(w.resting)
+		case calm:
+			w.writes.Lock()
+			w.tell(calmed, w.task.Worker)
 		case goOn:
+			if w.task.Hangs {
+				w.writes.Unlock()
+			}
 			close(w.going)
 		case leave:
 			return nil
@@ -244,7 +253,9 @@ func (w *worker) note(ctx context.Context, request string) error {
 	return err
 }
 
-// lingering is a home that is long in coming to one commit.
+// lingering is a home that is long in coming to one commit. It can be calmed: a
+// process that is stopped in the midst of a change keeps others from theirs, with the
+// lock of a SQLite file or those of rows.
 type lingering struct {
 	saga.Store
 
@@ -256,7 +267,7 @@ func (l lingering) Commit(ctx context.Context, changes []saga.Change) ([]saga.Ve
 		return wayOf(c.Record.ID.Key) == hanging && c.Record.Sequence == chargedAt
 	})
 	if at < 0 {
-		return l.Store.Commit(ctx, changes)
+		return change(l, func() ([]saga.Verdict, error) { return l.Store.Commit(ctx, changes) })
 	}
 	key := changes[at].Record.ID.Key
 	l.worker.tell(hangs, key)
@@ -266,6 +277,46 @@ func (l lingering) Commit(ctx context.Context, changes []saga.Change) ([]saga.Ve
 		l.worker.tell(judged, key+" "+verdicts[at].String())
 	}
 	return verdicts, err
+}
+
+func (l lingering) Post(ctx context.Context, m saga.Message) error {
+	return l.change(func() error { return l.Store.Post(ctx, m) })
+}
+
+func (l lingering) Discard(ctx context.Context, positions []int64) error {
+	return l.change(func() error { return l.Store.Discard(ctx, positions) })
+}
+
+func (l lingering) Join(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Worker, error) {
+	return change(l, func() (saga.Worker, error) { return l.Store.Join(ctx, w, ttl) })
+}
+
+func (l lingering) Beat(ctx context.Context, w saga.Worker, ttl time.Duration) (saga.Fleet, error) {
+	return change(l, func() (saga.Fleet, error) { return l.Store.Beat(ctx, w, ttl) })
+}
+
+func (l lingering) Claim(ctx context.Context, w saga.Worker, leases []saga.Lease) ([]saga.Lease, error) {
+	return change(l, func() ([]saga.Lease, error) { return l.Store.Claim(ctx, w, leases) })
+}
+
+func (l lingering) Release(ctx context.Context, w saga.Worker, leases []saga.Lease) error {
+	return l.change(func() error { return l.Store.Release(ctx, w, leases) })
+}
+
+func (l lingering) Leave(ctx context.Context, w saga.Worker) error {
+	return l.change(func() error { return l.Store.Leave(ctx, w) })
+}
+
+func (l lingering) change(do func() error) error {
+	_, err := change(l, func() (struct{}, error) { return struct{}{}, do() })
+	return err
+}
+
+// change does what changes the home, unless that is calmed.
+func change[R any](l lingering, do func() (R, error)) (R, error) {
+	l.worker.writes.RLock()
+	defer l.worker.writes.RUnlock()
+	return do()
 }
 
 // chargedAt is the sequence of the decision that the card is charged: it follows

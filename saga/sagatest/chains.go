@@ -117,14 +117,11 @@ type entrant struct {
 // enter starts a process. What the hooks are told of is kept.
 func (t *track) enter(maxChain int) *entrant {
 	t.Helper()
-	s := t.store
-	if t.home.Share != nil {
-		s = t.home.Share(t.T, s)
-	}
+	s, leave := t.share()
 	tx, ok := s.(saga.Transactional)
 	require.True(t, ok, "a home with a ledger is transactional")
 	l := &chainLink{link: &link{Store: s}, home: tx, chains: map[string][]int{}, commit: map[string]int{}}
-	p := &process{fleet: t.fleet, link: l.link, ended: make(chan struct{})}
+	p := &process{fleet: t.fleet, link: l.link, leave: leave, ended: make(chan struct{})}
 	var err error
 	p.runner, err = saga.New(l, saga.Config{
 		Worker: "w", Handlers: t.runners.handlers(s), MaxChain: maxChain,

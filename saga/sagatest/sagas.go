@@ -77,6 +77,7 @@ const brief = 500 * time.Millisecond
 type process struct {
 	fleet  *fleet
 	link   *link
+	leave  func() // closes its store, if that is its own
 	runner *saga.Runner
 	kill   context.CancelFunc
 	ended  chan struct{}
@@ -93,11 +94,8 @@ func (f *fleet) start(worker string) *process {
 // prepare makes a process that is to be run.
 func (f *fleet) prepare(worker string) *process {
 	f.Helper()
-	s := f.store
-	if f.home.Share != nil {
-		s = f.home.Share(f.T, s)
-	}
-	p := &process{fleet: f, link: &link{Store: s}, ended: make(chan struct{})}
+	s, leave := f.share()
+	p := &process{fleet: f, link: &link{Store: s}, leave: leave, ended: make(chan struct{})}
 	var err error
 	p.runner, err = saga.New(p.link, saga.Config{
 		Worker: worker, Handlers: f.world.handlers(),
@@ -106,6 +104,22 @@ func (f *fleet) prepare(worker string) *process {
 	}, f.sagas...)
 	require.NoError(f, err)
 	return p
+}
+
+// share is the store as a process has it, and what closes that when the process ends.
+// How many processes a test goes through depends on how long it takes, and a server
+// has only so many connections.
+func (f *fleet) share() (s saga.Store, leave func()) {
+	f.Helper()
+	if f.home.Share == nil {
+		return f.store, func() {}
+	}
+	s = f.home.Share(f.T, f.store)
+	return s, func() {
+		if err := f.home.Close(s); err != nil {
+			f.Errorf("close the store of a process: %v", err)
+		}
+	}
 }
 
 func (p *process) run() {
@@ -129,6 +143,7 @@ func (p *process) close() {
 	p.kill()
 	<-p.ended
 	p.ended = nil
+	p.leave()
 }
 
 // crash ends a process whose last words are lost.
@@ -140,6 +155,7 @@ func (p *process) crash() {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = p.runner.Shutdown(gone)
+	p.leave()
 }
 
 // book starts a saga, however often it takes.
@@ -512,12 +528,20 @@ func chaosTest(f *fleet) {
 		})
 	}
 	group.Go(func() {
-		for n := 0; ; n++ {
+		for n, before := 0, 0; ; n++ {
 			select {
 			case <-stop:
 				return
 			case <-time.After(150 * time.Millisecond):
 			}
+			for f.world.called() == before { // or a slow machine would come to nothing
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+				}
+			}
+			before = f.world.called()
 			ring.Lock()
 			i := n % len(processes)
 			processes[i].crash()

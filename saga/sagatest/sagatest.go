@@ -23,7 +23,7 @@ type Home struct {
 	// when the test ends. It is nil where only one store can have it: then that
 	// is shared.
 	Share func(t *testing.T, s saga.Store) saga.Store
-	// Close closes the store, as its Close does.
+	// Close closes the store, as its Close does, which may be called again.
 	Close func(s saga.Store) error
 	// Ledger is a table that handlers write to in transactions of the home. It is
 	// nil where no handler can: see saga.Transactional.

@@ -161,6 +161,13 @@ func (w *world) act(ctx context.Context, request string) error {
 	return nil
 }
 
+// called is how many requests were made.
+func (w *world) called() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls
+}
+
 // refuse has a key refused for good, unless it is done.
 func (w *world) refuse(key string) error {
 	w.mu.Lock()

@@ -14,7 +14,7 @@ var processes = processtest.Home{
 		return file(t)
 	},
 	Open: func(ctx context.Context, path string) (processtest.Store, error) {
-		return sqlite.Open(ctx, path, sqlite.Config{})
+		return sqlite.Open(ctx, path, patient)
 	},
 	Ledger: ledger(),
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,6 +50,10 @@ func home(c sqlite.Config) sagatest.Home {
 	}
 }
 
+// patient is for several processes: whoever waits for the file does so for as long as
+// that takes.
+var patient = sqlite.Config{BusyTimeout: time.Minute}
+
 func TestStore(t *testing.T) {
 	t.Parallel()
 	sagatest.Run(t, home(sqlite.Config{}))
@@ -56,7 +61,7 @@ func TestStore(t *testing.T) {
 
 func TestSagas(t *testing.T) {
 	t.Parallel()
-	sagatest.RunSagas(t, home(sqlite.Config{}))
+	sagatest.RunSagas(t, home(patient))
 }
 
 // ledger is a table beside the sagas.
